@@ -1,0 +1,184 @@
+"""Sizes of tensor axes: an integer, or a normalised polynomial over symbols such as `N` and `T`.
+
+`T // 2 + 1` and `S + T` are compared, printed and computed with as numbers are. The form is kept normal
+(terms sorted, floor divisions split off as atoms), so equal sizes are equal objects; nothing is solved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Union
+
+
+@dataclass(frozen=True)
+class FloorDiv:
+    """The atom `numerator // denominator`, where the division isn't exact."""
+
+    numerator: SymDim
+    denominator: int
+
+    def __str__(self) -> str:
+        inner = str(self.numerator)
+        return f"{inner}//{self.denominator}" if inner.isidentifier() else f"({inner})//{self.denominator}"
+
+
+Atom = Union[str, FloorDiv]
+Monomial = tuple[Atom, ...]  # the empty monomial is the constant
+
+
+@dataclass(frozen=True, eq=False)
+class SymDim:
+    """A size known at run time: a sum of integer multiples of products of atoms."""
+
+    terms: tuple[tuple[Monomial, int], ...]
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.terms)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, SymDim) and self.terms == other.terms)
+
+    def __add__(self, other: Dim) -> Dim:
+        return _build([*self.terms, *_terms(other)])
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Dim:
+        return self * -1
+
+    def __sub__(self, other: Dim) -> Dim:
+        return self + (-1 * other)
+
+    def __rsub__(self, other: int) -> Dim:
+        return other + (self * -1)
+
+    def __mul__(self, other: Dim) -> Dim:
+        return _build(
+            (tuple(sorted((*left, *right), key=_atom_order)), a * b)
+            for left, a in self.terms
+            for right, b in _terms(other)
+        )
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: int) -> Dim:
+        """Floor division by a positive integer: multiples of it are divided, the rest stays an atom."""
+        whole: list[tuple[Monomial, int]] = []
+        rest: list[tuple[Monomial, int]] = []
+        for monomial, factor in self.terms:
+            if monomial:
+                (rest if factor % other else whole).append((monomial, factor if factor % other else factor // other))
+            else:
+                whole.append(((), factor // other))
+                if factor % other:
+                    rest.append(((), factor % other))
+        if not any(monomial for monomial, _ in rest):
+            return _build(whole)
+        remainder = _build(rest)
+        assert isinstance(remainder, SymDim)
+        if len(remainder.terms) == 1:
+            (monomial, factor), *_ = remainder.terms
+            if factor == 1 and len(monomial) == 1 and isinstance(monomial[0], FloorDiv):
+                inner = monomial[0]
+                return inner.numerator // (inner.denominator * other) + _build(whole)
+        return _build([*whole, ((FloorDiv(remainder, other),), 1)])
+
+    def __mod__(self, other: int) -> Dim:
+        return self - (self // other) * other
+
+    def symbols(self) -> frozenset[str]:
+        """The symbols that this size depends on."""
+        found: set[str] = set()
+        for monomial, _ in self.terms:
+            for atom in monomial:
+                found |= {atom} if isinstance(atom, str) else atom.numerator.symbols()
+        return frozenset(found)
+
+    def evaluate(self, sizes: Mapping[str, Dim]) -> Dim:
+        """This size with the given symbols replaced; a number once all are given."""
+        total: Dim = 0
+        for monomial, factor in self.terms:
+            product: Dim = factor
+            for atom in monomial:
+                if isinstance(atom, str):
+                    product = product * sizes.get(atom, symbol(atom))
+                else:
+                    product = product * (atom.numerator.evaluate(sizes) // atom.denominator)
+            total = total + product
+        return total
+
+    def __str__(self) -> str:
+        parts: list[str] = []
+        for monomial, factor in self.terms:
+            text = "*".join(_wrapped(atom) if len(monomial) > 1 or abs(factor) != 1 else str(atom) for atom in monomial)
+            size = abs(factor)
+            body = text if text and size == 1 else f"{size}*{text}" if text else str(size)
+            sign = "-" if factor < 0 else "+" if parts else ""
+            parts.append(f"{sign}{body}")
+        return "".join(parts)
+
+    __repr__ = __str__
+
+
+Dim = Union[int, SymDim]
+
+
+def _wrapped(atom: Atom) -> str:
+    return atom if isinstance(atom, str) else f"({atom})"
+
+
+def _atom_order(atom: Atom) -> tuple[int, str]:
+    return (0, atom) if isinstance(atom, str) else (1, str(atom))
+
+
+def _term_order(monomial: Monomial) -> tuple[int, list[tuple[int, str]]]:
+    return (-len(monomial), [_atom_order(atom) for atom in monomial])
+
+
+def _terms(dim: Dim) -> tuple[tuple[Monomial, int], ...]:
+    return dim.terms if isinstance(dim, SymDim) else (((), dim),)
+
+
+def _build(terms: Iterable[tuple[Monomial, int]]) -> Dim:
+    sums: dict[Monomial, int] = {}
+    for monomial, factor in terms:
+        sums[monomial] = sums.get(monomial, 0) + factor
+    kept = {monomial: factor for monomial, factor in sums.items() if factor}
+    if not kept:
+        return 0
+    if len(kept) == 1 and () in kept:
+        return kept[()]
+    return SymDim(tuple(sorted(kept.items(), key=lambda term: _term_order(term[0]))))
+
+
+def symbol(name: str) -> SymDim:
+    """The size that is called `name`."""
+    return SymDim((((name,), 1),))
+
+
+def product(dims: Iterable[Dim]) -> Dim:
+    """The product of some sizes: the number of elements of a shape."""
+    total: Dim = 1
+    for dim in dims:
+        total = total * dim
+    return total
+
+
+def evaluate(dim: Dim, sizes: Mapping[str, Dim]) -> Dim:
+    """`dim` with symbols replaced by the given sizes."""
+    return dim.evaluate(sizes) if isinstance(dim, SymDim) else dim
+
+
+def symbols_of(dims: Iterable[Dim]) -> frozenset[str]:
+    """All symbols that occur in some sizes."""
+    return frozenset().union(*(dim.symbols() for dim in dims if isinstance(dim, SymDim)))
+
+
+BATCH = symbol("N")
+"""The batch axis of every network's inputs."""

@@ -1,0 +1,162 @@
+"""The typed hierarchical IR: what a spec means once parameters are bound and control flow is gone.
+
+A `Program` holds functions. A block of the spec is a `Function`, specialised by its parameters and input
+types and shared by every call with the same ones; a named group is a `Function` too, and so is one
+iteration of a named loop. A `Node` applies an operator or a function to named values. The names of nodes,
+joined by dots from the network down, are the keys of the `state_dict`.
+
+Everything is frozen: a pass takes a program and returns another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from specdl.diagnostics import Span
+from specdl.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from specdl.ops.base import Op
+
+FunctionKind = Literal["network", "block", "group", "iteration", "step"]
+"""What a function was in the spec: a network, a block, a named group, one iteration (or path), a training step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An input of a function: its name there, its type, and whether a caller may leave it out."""
+
+    name: str
+    type: TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One application of an operator or a function.
+
+    `name` is the layer's name on its level: the segment of the `state_dict` path. `inputs` and `outputs`
+    are names of values, unique within the function; `types` are the types of the outputs. An input that
+    is None was left out (an optional input such as a mask). `module` is False for a node that only shares
+    the weights of an earlier one (`call`): `shares` is then the name of that layer, relative to this function.
+    """
+
+    name: str
+    callee: Op | str
+    inputs: tuple[str | None, ...]
+    outputs: tuple[str, ...]
+    types: tuple[TensorType, ...]
+    span: Span
+    shares: str | None = None
+    training_only: bool = False
+    skip: bool = False
+    """Nothing needs its value: the layer exists (its weights are keys), but it is not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A network, block, group, iteration or step.
+
+    `key` identifies it in the program and is readable (`bottleneck`, `bottleneck.2`); `name` is the block's
+    or group's own name, from which class names are made. `parameters` are the bound parameters of a block.
+    `labels` are the spec's own names of values where they differ from the unique ones.
+    `outputs` are values (of this function); `output_names` are what callers and users call them;
+    `training_outputs` says how many of them, at the end, exist only in training.
+    """
+
+    key: str
+    name: str
+    kind: FunctionKind
+    inputs: tuple[Value, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    output_names: tuple[str, ...]
+    span: Span
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    residuals: tuple[Residual, ...] = ()
+    counted: bool = False
+    training_outputs: int = 0
+
+    def types(self) -> dict[str, TensorType]:
+        """The type of every value of this function, by name."""
+        found = {value.name: value.type for value in self.inputs}
+        for node in self.nodes:
+            found.update(zip(node.outputs, node.types, strict=True))
+        return found
+
+    def output_types(self) -> tuple[TensorType, ...]:
+        """The types of the outputs, in order."""
+        types = self.types()
+        return tuple(types[name] for name in self.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """A residual connection of the spec: the value that leaves, and the node (by position) that adds it back.
+
+    `shortcut` are the positions of the nodes on the shortcut path; empty for the identity.
+    """
+
+    source: str
+    body: tuple[int, ...]
+    shortcut: tuple[int, ...]
+    add: int
+
+
+@dataclass(frozen=True, slots=True)
+class LossTerm:
+    """One term of a step's loss: which output of the step's function, times `weight`."""
+
+    name: str
+    weight: float
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A training step: a function over the batch's fields that calls networks and ends in losses.
+
+    `update` names the networks whose parameters it changes. The outputs of `function` are the loss terms,
+    in the order of `terms`, and then the values that metrics read.
+    """
+
+    name: str
+    function: str
+    update: tuple[str, ...]
+    terms: tuple[LossTerm, ...]
+    every: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled spec. `networks` maps a network's name to its function; a single network is `model`."""
+
+    name: str
+    functions: Mapping[str, Function]
+    networks: Mapping[str, str]
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def main(self) -> Function:
+        """The only network, or the first of several."""
+        return self.functions[next(iter(self.networks.values()))]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A node with its full path, as `walk` meets it. `depth` is 0 directly in the network."""
+
+    path: str
+    node: Node
+    function: Function
+    depth: int
+
+
+def walk(program: Program, function: Function, prefix: str = "", depth: int = 0) -> Iterator[Layer]:
+    """Every node below `function`, callees expanded, each with its path in the `state_dict`."""
+    for node in function.nodes:
+        path = f"{prefix}{node.name}"
+        yield Layer(path, node, function, depth)
+        if isinstance(node.callee, str) and node.shares is None:
+            yield from walk(program, program.functions[node.callee], f"{path}.", depth + 1)

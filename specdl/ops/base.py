@@ -1,0 +1,182 @@
+"""What an operator is: one class that knows everything about itself.
+
+A subclass declares its arguments as pydantic fields (which are also the JSON Schema and the reference
+page), and says how types flow through it, which weights it owns, how PyTorch and ONNX spell it, what it
+costs and how a diagram names it. No other file knows any of that; a back end only asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from specdl.ir.dims import Dim
+from specdl.ir.types import DType, TensorType
+
+Family = Literal[
+    "convolution",
+    "normalization",
+    "activation",
+    "pooling",
+    "linear",
+    "attention",
+    "embedding",
+    "recurrent",
+    "dropout",
+    "shape",
+    "merge",
+    "elementwise",
+    "reduction",
+    "random",
+    "parameter",
+    "upsampling",
+    "loss",
+]
+
+
+class TypeRuleError(Exception):
+    """An operator can't take these inputs. `argument` names the argument to blame, `input` the input's position."""
+
+    def __init__(
+        self, message: str, *, help: str | None = None, argument: str | None = None, input: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message, self.help, self.argument, self.input = message, help, argument, input
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A parameter or buffer that a layer owns, by its own name (`weight`, `running_mean`, `weight_ih_l0`)."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType = "float32"
+    buffer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A Python call as the ejected source writes it; the arguments are Python literals or nested calls."""
+
+    function: str
+    arguments: tuple[Any, ...] = ()
+    keywords: tuple[tuple[str, Any], ...] = ()
+
+
+class OnnxGraph(Protocol):
+    """What an operator sees of the ONNX graph while it adds its nodes.
+
+    Value names are strings. `weight` gives the initializer of this layer's own parameter or buffer;
+    `array` its numbers, for an operator whose ONNX layout differs; `initializer` adds a tensor made from
+    them under the layer's own path. `shape` gives a one-dimensional int64 tensor holding some sizes, computed
+    at run time where they are symbolic; `reshape` and `cast` are the usual helpers.
+    """
+
+    opset: int
+
+    def node(self, op_type: str, inputs: Sequence[str], outputs: int = 1, **attributes: Any) -> tuple[str, ...]: ...
+    def weight(self, name: str) -> str: ...
+    def array(self, name: str) -> Any: ...
+    def initializer(self, suffix: str, array: Any) -> str: ...
+    def constant(self, value: Any, dtype: DType) -> str: ...
+    def shape(self, dims: Sequence[Dim]) -> str: ...
+    def dim(self, dim: Dim) -> str: ...
+    def reshape(self, value: str, dims: Sequence[Dim]) -> str: ...
+    def cast(self, value: str, dtype: DType) -> str: ...
+
+
+class Op(BaseModel):
+    """Base of all operators. Fields of a subclass are the operator's arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+    operator: ClassVar[str]
+    """The name in a spec."""
+    family: ClassVar[Family]
+    """The group in the reference, and the colours in a diagram."""
+    main: ClassVar[str | None] = None
+    """The argument that a scalar sets: `linear: 10`."""
+    inputs: ClassVar[tuple[str, ...]] = ("x",)
+    """Names of the inputs; `mask?` may be left out, `*xs` takes any number."""
+    outputs: ClassVar[tuple[str, ...]] = ("output",)
+    """Names of the outputs."""
+    inferred: ClassVar[tuple[str, ...]] = ()
+    """PyTorch arguments that come from the shapes and are never written (`in_channels`)."""
+    reference: ClassVar[str] = ""
+    """The PyTorch page or the paper that the operator follows."""
+    support: ClassVar[tuple[str, ...]] = ()
+    """Classes of `specdl/nn/` that the source needs beside it: `module_file.ClassName`."""
+    random: ClassVar[bool] = False
+    """Whether two runs in training mode differ (dropout)."""
+    counted: ClassVar[bool] = True
+    """Whether it takes a position in a named `sequence` (LANGUAGE rule 3)."""
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        """The types of the outputs. Raises `TypeRuleError`."""
+        raise NotImplementedError
+
+    def weights(self, *types: TensorType) -> tuple[Weight, ...]:
+        """Parameters and buffers, in the order of PyTorch's `state_dict`."""
+        return ()
+
+    def torch_module(self, *types: TensorType) -> Call | None:
+        """The constructor of the `nn.Module`, or None for an operator that is only a function."""
+        return None
+
+    def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
+        """The Python expression over the argument names, or None for an operator that must be a module."""
+        return None
+
+    def torch_targets(self, names: Sequence[str]) -> str:
+        """The left side of the assignment; `_` stands for an output that nobody uses."""
+        return ", ".join(names)
+
+    def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
+        """Adds ONNX nodes for inference and returns the names of the outputs."""
+        raise NotImplementedError
+
+    def flops(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> Dim:
+        """Floating-point operations, two per multiply-add, as `torch.utils.flop_counter` counts."""
+        return 0
+
+    def title(self) -> str:
+        """The operator's name in a diagram: `Conv 3×3, 64`."""
+        return self.operator.replace("_", " ").capitalize()
+
+    def details(self) -> str:
+        """What a diagram says in small print beneath: `stride 2`."""
+        return ""
+
+    def given(self) -> dict[str, Any]:
+        """The arguments that differ from their defaults."""
+        return {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if getattr(self, name) != type(self).model_fields[name].default
+        }
+
+
+def require_rank(x: TensorType, rank: int | tuple[int, ...], layout: str, *, help: str | None = None) -> None:
+    """Guards the rank of an input; `layout` is how the field writes it, `[N, C, H, W]`."""
+    ranks = (rank,) if isinstance(rank, int) else rank
+    if x.rank not in ranks:
+        raise TypeRuleError(f"expects {layout}, got {x}", help=help, input=0)
+
+
+def require_floating(x: TensorType, *, help: str | None = None) -> None:
+    """Guards that an input is floating point."""
+    if not x.floating:
+        raise TypeRuleError(f"expects floating-point numbers, got {x}", help=help, input=0)
+
+
+def require_static(size: Dim, what: str) -> int:
+    """The size as a number; weights can't depend on a size that is only known at run time."""
+    if not isinstance(size, int):
+        raise TypeRuleError(f"{what} must be known when the spec is compiled, but is `{size}`", input=0)
+    return size
+
+
+ArrayFunction = Callable[[Any], Any]
