@@ -1,0 +1,189 @@
+"""Pydantic's verdict on some arguments, told in the words of a spec and at the place in the file.
+
+Any class whose fields are a spec's arguments (operators, losses, optimizers, data sources, sections) is
+validated here, so unknown names get the nearest right one and wrong types say what was expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean, nearest
+from specdl.source import SpanTree
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_KERAS_AND_FRIENDS = {
+    "filters": "out_channels",
+    "units": "out_features",
+    "rate": "p",
+    "strides": "stride",
+    "use_bias": "bias",
+    "epsilon": "eps",
+    "dilation_rate": "dilation",
+    "pool_size": "kernel_size",
+    "learning_rate": "lr",
+    "input_dim": "num_embeddings",
+    "output_dim": "embedding_dim",
+    "num_heads": "heads",
+    "axis": "dim",
+}
+"""Other libraries' words for our arguments."""
+
+
+def validate(
+    cls: type[Model],
+    data: Mapping[str, Any],
+    spans: SpanTree,
+    diagnostics: Diagnostics,
+    *,
+    what: str,
+    code: str = "E0203",
+    notes: tuple[Note, ...] = (),
+) -> Model | None:
+    """An instance of `cls`, or None after its mistakes were recorded.
+
+    `what` names the thing in messages (`conv2d`); `spans` is the tree of `data`.
+    """
+    try:
+        return cls.model_validate(data)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            _report(item, cls, data, spans, diagnostics, what, code, notes)
+        return None
+
+
+def _report(
+    item: Any,
+    cls: type[BaseModel],
+    data: Mapping[str, Any],
+    spans: SpanTree,
+    diagnostics: Diagnostics,
+    what: str,
+    code: str,
+    notes: tuple[Note, ...],
+) -> None:
+    # A pydantic location may hold names of union members; only steps that exist in the data are ours.
+    path: list[Any] = []
+    value: Any = data
+    for step in item["loc"]:
+        if (isinstance(value, Mapping) and step in value) or (
+            isinstance(value, (list, tuple)) and isinstance(step, int) and step < len(value)
+        ):
+            path.append(step)
+            value = value[step]
+    kind = item["type"]
+    name = str(item["loc"][-1]) if item["loc"] else ""
+    if kind == "extra_forbidden":
+        _unknown(cls, name, spans.key(*path) if path else spans.span, diagnostics, what, notes, nested=len(path) > 1)
+    elif kind == "missing":
+        diagnostics.add(
+            "E0202",
+            f"`{what}` needs `{name}`",
+            spans.at(*path) if path else spans.span,
+            help=_description(cls, name),
+            notes=notes,
+        )
+    else:
+        argument = ".".join(str(step) for step in path)
+        where = f"`{argument}` of `{what}`" if argument else f"`{what}`"
+        diagnostics.add(code, f"{where}: {_message(item)}, got {show(value)}", spans.at(*path), notes=notes)
+
+
+def _unknown(
+    cls: type[BaseModel],
+    name: str,
+    span: Span,
+    diagnostics: Diagnostics,
+    what: str,
+    notes: tuple[Note, ...],
+    nested: bool,
+) -> None:
+    fields = list(cls.model_fields)
+    inferred = getattr(cls, "inferred", ())
+    if name in inferred:
+        help = f"`{name}` follows from the shapes; leave it out"
+    elif nested or not fields:
+        help = None if fields else f"`{what}` takes no arguments"
+    elif _KERAS_AND_FRIENDS.get(name) in fields:
+        help = f"write `{_KERAS_AND_FRIENDS[name]}`"
+    else:
+        close = nearest(name, fields)
+        help = f"did you mean `{close}`?" if close else f"it takes {', '.join(f'`{field}`' for field in fields)}"
+    diagnostics.add("E0201", f"`{what}` has no argument `{name}`", span, help=help, notes=notes)
+
+
+def _description(cls: type[BaseModel], name: str) -> str | None:
+    field = cls.model_fields.get(name)
+    return f"`{name}`: {field.description}" if field is not None and field.description else None
+
+
+_WORDS: dict[str, str] = {
+    "int_type": "expected an integer",
+    "int_from_float": "expected an integer",
+    "float_type": "expected a number",
+    "bool_type": "expected true or false",
+    "string_type": "expected a word",
+    "tuple_type": "expected a list",
+    "list_type": "expected a list",
+    "dict_type": "expected a mapping of arguments",
+    "model_type": "expected a mapping of arguments",
+    "model_attributes_type": "expected a mapping of arguments",
+    "none_required": "expected nothing",
+}
+
+_BOUNDS: dict[str, tuple[str, str]] = {
+    "greater_than": ("gt", "must be greater than"),
+    "greater_than_equal": ("ge", "must be at least"),
+    "less_than": ("lt", "must be less than"),
+    "less_than_equal": ("le", "must be at most"),
+}
+
+
+def _message(item: Any) -> str:
+    kind, context = item["type"], item.get("ctx", {})
+    if kind in _WORDS:
+        return _WORDS[kind]
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        return f"{words} {context[key]}"
+    if kind in {"literal_error", "enum"}:
+        return f"expected one of {context['expected']}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def show(value: Any) -> str:
+    """A value as a message quotes it: short, in YAML's spelling."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"`{value}`" if len(value) <= 60 else f"`{value[:57]}...`"
+    if isinstance(value, (list, tuple)):
+        return (
+            "[" + ", ".join(show(item).strip("`") for item in value) + "]"
+            if len(value) <= 12
+            else f"a list of {len(value)}"
+        )
+    if isinstance(value, Mapping):
+        return (
+            "a mapping"
+            if len(value) > 4
+            else "{" + ", ".join(f"{key}: {show(item).strip('`')}" for key, item in value.items()) + "}"
+        )
+    return str(value)
+
+
+def choose(name: str, table: Mapping[str, Any], span: Span, diagnostics: Diagnostics, *, what: str) -> Any | None:
+    """The entry of `table` that `name` names, or None after the mistake was recorded."""
+    if name in table:
+        return table[name]
+    listing = ", ".join(f"`{key}`" for key in sorted(table)) if len(table) <= 12 else None
+    help = did_you_mean(name, table) or (f"known: {listing}" if listing else None)
+    diagnostics.add("E0204", f"there is no {what} `{name}`", span, help=help)
+    return None
