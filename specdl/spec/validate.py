@@ -104,6 +104,7 @@ def _unknown(
 ) -> None:
     fields = list(cls.model_fields)
     inferred = getattr(cls, "inferred", ())
+    help: str | None
     if name in inferred:
         help = f"`{name}` follows from the shapes; leave it out"
     elif nested or not fields:
