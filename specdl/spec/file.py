@@ -1,0 +1,383 @@
+"""A loaded source becomes a `Spec`: every key known, every entry parsed, overrides and variant applied.
+
+Nothing is computed here: expressions stay text until the spec is elaborated.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from specdl.diagnostics import Diagnostics, Span, did_you_mean
+from specdl.source import Source, SpanTree, parse_text
+from specdl.spec.entries import STRUCTURAL, Entry, parse_entries
+from specdl.spec.validate import show, validate
+
+LANGUAGE_VERSION = 1
+REQUIRED = "required"
+
+
+class SpecFile(BaseModel):
+    """The top-level keys of a spec."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
+
+    specdl: int = Field(description="Version of the language: 1.")
+    name: str = Field(default="model", description="Name of the model: of its class, its runs and its diagram.")
+    description: str | None = Field(default=None, description="One sentence for people.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Parameters with their default values.")
+    variants: dict[str, dict[str, Any] | None] = Field(
+        default_factory=dict, description="Named sets of parameter values."
+    )
+    inputs: dict[str, Any] | None = Field(
+        default=None, description="The network's inputs: shapes without the batch, or {shape, dtype, optional}."
+    )
+    outputs: Any = Field(
+        default=None, description="What inference gives: names of values; the last value unless given."
+    )
+    blocks: dict[str, Any] = Field(default_factory=dict, description="Reusable blocks, called like operators.")
+    layers: list[Any] | None = Field(default=None, description="The network, a list of layers.")
+    data: Any = Field(default=None, description="Where examples come from, and in which batches.")
+    loss: Any = Field(default=None, description="The loss of the last output against the label.")
+    losses: list[Any] | None = Field(default=None, description="Terms of the loss, as entries over values and fields.")
+    metrics: list[Any] | None = Field(default=None, description="What is measured on validation data.")
+    optimizer: Any = Field(default=None, description="The optimizer and its arguments.")
+    scheduler: Any = Field(default=None, description="How the learning rate changes.")
+    train: Any = Field(default=None, description="Epochs, seed, precision and the like.")
+
+
+class BlockFile(BaseModel):
+    """The keys of a block."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
+
+    description: str | None = Field(default=None, description="One sentence for people.")
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Parameters; `required` for one without a default."
+    )
+    inputs: list[Any] | dict[str, Any] | None = Field(
+        default=None, description="Names of the inputs, where there are several."
+    )
+    outputs: list[Any] | dict[str, Any] | None = Field(
+        default=None, description="Which values it gives; the last one unless given."
+    )
+    layers: list[Any] = Field(description="The layers.")
+
+
+_LATER = ("imports", "extends", "models", "steps", "tie", "init", "weights", "freeze", "budget", "sample")
+
+
+@dataclass(frozen=True, slots=True)
+class BlockInput:
+    """An input of a block: required, optional, or another input by default."""
+
+    name: str
+    optional: bool
+    default: str | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of a spec, its entries parsed."""
+
+    name: str
+    params: Mapping[str, Any]
+    params_spans: SpanTree
+    inputs: tuple[BlockInput, ...] | None
+    outputs: Any
+    outputs_spans: SpanTree
+    layers: tuple[Entry, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A parsed spec. `sections` are the raw sections about data and training."""
+
+    name: str
+    file: str
+    text: str
+    params: Mapping[str, Any]
+    params_spans: SpanTree
+    variant: str | None
+    variants: tuple[str, ...]
+    inputs: Mapping[str, Any]
+    outputs: Any
+    blocks: Mapping[str, Block]
+    layers: tuple[Entry, ...]
+    losses: tuple[Entry, ...] | None
+    loss: Any
+    sections: Mapping[str, Any]
+    data: Mapping[str, Any]
+    spans: SpanTree
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+SECTIONS = ("data", "metrics", "optimizer", "scheduler", "train")
+
+
+def parse_spec(
+    source: Source, diagnostics: Diagnostics, *, variant: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> Spec | None:
+    """Checks the structure of a spec. Mistakes go to `diagnostics`; None when nothing can be made of it."""
+    diagnostics.texts[source.file] = source.text
+    data = source.data
+    if not isinstance(data, Mapping):
+        what = "is empty" if data is None else "is not a mapping"
+        diagnostics.add(
+            "E0100",
+            f"`{source.file}` {what}; a spec has the keys `specdl`, `inputs` and `layers`",
+            source.spans.span,
+            help="begin with `specdl: 1`",
+        )
+        return None
+    data, spans = copy.deepcopy(dict(data)), source.spans
+    for key in [key for key in data if key in _LATER]:
+        diagnostics.add("E0110", f"`{key}` is part of the language, but not of this version of specdl", spans.key(key))
+        del data[key]
+    _apply(data, spans, variant, overrides or {}, diagnostics)
+    if "specdl" not in data:
+        diagnostics.add(
+            "E0111",
+            "the first line must say which language this is",
+            spans.span.part(0, 1),
+            help="write `specdl: 1` on top",
+        )
+        data["specdl"] = LANGUAGE_VERSION
+    file = validate(SpecFile, data, spans, diagnostics, what="a spec", code="E0112")
+    if file is None:
+        return None
+    if file.specdl != LANGUAGE_VERSION:
+        diagnostics.add(
+            "E0111",
+            f"this is version {file.specdl} of the language; version {LANGUAGE_VERSION} is known",
+            spans.at("specdl"),
+        )
+    for key in ("inputs", "layers"):
+        if not data.get(key):
+            diagnostics.add(
+                "E0113",
+                f"a spec needs `{key}`",
+                spans.key(key) if key in data else spans.span.part(0, 1),
+                help=_REQUIRED_HELP[key],
+            )
+    if file.loss is not None and file.losses is not None:
+        diagnostics.add(
+            "E0114",
+            "`loss` and `losses` exclude each other",
+            spans.key("loss"),
+            help="`loss` is short for one term of `losses`",
+        )
+    blocks = {
+        name: block
+        for name, item in file.blocks.items()
+        if (block := _block(name, item, spans.child("blocks", name), spans.child("blocks").key(name), diagnostics))
+        is not None
+    }
+    return Spec(
+        name=file.name,
+        file=source.file,
+        text=source.text,
+        params=file.params,
+        params_spans=spans.child("params"),
+        variant=variant,
+        variants=tuple(file.variants),
+        inputs=file.inputs or {},
+        outputs=file.outputs,
+        blocks=blocks,
+        layers=parse_entries(file.layers, spans.child("layers"), diagnostics, where="layers"),
+        losses=None
+        if file.losses is None
+        else parse_entries(file.losses, spans.child("losses"), diagnostics, where="losses"),
+        loss=file.loss,
+        sections={key: data[key] for key in SECTIONS if data.get(key) is not None},
+        data=data,
+        spans=spans,
+        texts=dict(diagnostics.texts),
+    )
+
+
+_REQUIRED_HELP = {"inputs": "e.g. `inputs: {image: [3, 224, 224]}`", "layers": "a list with one layer a line"}
+
+
+def _block(name: str, item: Any, spans: SpanTree, span: Span, diagnostics: Diagnostics) -> Block | None:
+    if not name.isidentifier():
+        diagnostics.add("E0106", f"`{name}` is not a name for a block", span, help="names have letters, digits and `_`")
+        return None
+    if name in STRUCTURAL:
+        diagnostics.add("E0115", f"`{name}` is a word of the language, not a name for a block", span)
+        return None
+    if not isinstance(item, Mapping):
+        diagnostics.add("E0113", f"the block `{name}` needs `layers`", span)
+        return None
+    parsed = validate(BlockFile, item, spans, diagnostics, what=f"block {name}", code="E0112")
+    if parsed is None:
+        return None
+    return Block(
+        name=name,
+        params=parsed.params,
+        params_spans=spans.child("params"),
+        inputs=_block_inputs(parsed.inputs, spans.child("inputs"), diagnostics),
+        outputs=parsed.outputs,
+        outputs_spans=spans.child("outputs"),
+        layers=parse_entries(parsed.layers, spans.child("layers"), diagnostics, where="layers"),
+        span=span,
+    )
+
+
+def _block_inputs(inputs: Any, spans: SpanTree, diagnostics: Diagnostics) -> tuple[BlockInput, ...] | None:
+    if inputs is None:
+        return None
+    entries = inputs.items() if isinstance(inputs, Mapping) else ((name, REQUIRED) for name in inputs)
+    found: list[BlockInput] = []
+    for index, (name, kind) in enumerate(entries):
+        span = spans.key(name) if isinstance(inputs, Mapping) else spans.at(index)
+        if not isinstance(name, str) or not name.isidentifier() or name == "_":
+            diagnostics.add(
+                "E0106", f"`{name}` is not a name for an input", span, help="names have letters, digits and `_`"
+            )
+        elif kind in {REQUIRED, "optional"}:
+            found.append(BlockInput(name, kind == "optional", None, span))
+        elif isinstance(kind, str) and any(kind == earlier.name for earlier in found):
+            found.append(BlockInput(name, False, kind, span))
+        else:
+            diagnostics.add(
+                "E0116",
+                f"an input is `required`, `optional` or has an earlier input as default, got {show(kind)}",
+                spans.at(name),
+            )
+    return tuple(found)
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`train.epochs=3` as a dotted key and a value, read as YAML. Raises `SpecError` where the value isn't YAML."""
+    key, _, value = text.partition("=")
+    return key.strip(), parse_text(value, f"<{text}>").data
+
+
+def _apply(
+    data: dict[str, Any], spans: SpanTree, variant: str | None, overrides: Mapping[str, Any], diagnostics: Diagnostics
+) -> None:
+    """Puts a variant's parameters and then the overrides into the raw data."""
+    variants = data.get("variants")
+    params = data.get("params")
+    if isinstance(variants, Mapping):
+        for name, values in variants.items():
+            for key in values if isinstance(values, Mapping) else ():
+                if not isinstance(params, Mapping) or key not in params:
+                    known = list(params) if isinstance(params, Mapping) else []
+                    diagnostics.add(
+                        "E0301",
+                        f"variant `{name}` sets `{key}`, which is no parameter",
+                        spans.child("variants", name).key(key),
+                        help=did_you_mean(key, known),
+                    )
+    if variant is not None:
+        known = list(variants) if isinstance(variants, Mapping) else []
+        if variant not in known:
+            listing = f"it has {', '.join(f'`{name}`' for name in known)}" if known else "it has no variants"
+            diagnostics.add(
+                "E0302",
+                f"there is no variant `{variant}`",
+                spans.key("variants") if known else None,
+                help=did_you_mean(variant, known) or listing,
+            )
+        elif isinstance(variants, Mapping) and isinstance(variants[variant], Mapping) and isinstance(params, dict):
+            for key, value in variants[variant].items():
+                if key in params:
+                    params[key] = copy.deepcopy(value)
+                    where = spans.child("variants", variant)
+                    spans.child("params").children[key] = where.child(key)
+    for key, value in overrides.items():
+        _override(data, spans, key, value, diagnostics)
+
+
+_OPEN_SECTIONS = {"data", "optimizer", "scheduler", "train", "loss"}
+"""Sections whose keys have defaults: an override may set what the file leaves out; their own check knows the keys."""
+
+
+def _override(data: dict[str, Any], spans: SpanTree, key: str, value: Any, diagnostics: Diagnostics) -> None:
+    text = f"{key}={show(value).strip('`')}"
+    span = Span(f"<{text}>", 1, 1, 1, len(key) + 1)
+    diagnostics.texts[span.file] = text
+    steps: list[Any] = [int(step) if step.isdigit() else step for step in key.split(".")]
+    place: Any = data
+    tree = spans
+    for position, step in enumerate(steps[:-1]):
+        if position == 0 and step in _OPEN_SECTIONS and isinstance(place, dict):
+            if isinstance(place.get(step), str):
+                place[step] = {place[step]: {}}
+            elif place.get(step) is None:
+                place[step] = {}
+        elif steps[0] in _OPEN_SECTIONS and isinstance(place, dict) and isinstance(place.get(step), str):
+            place[step] = {place[step]: {}}
+        elif steps[0] in _OPEN_SECTIONS and isinstance(place, dict) and step in place and place[step] is None:
+            place[step] = {}
+        if (isinstance(place, dict) and step in place) or (
+            isinstance(place, list) and isinstance(step, int) and step < len(place)
+        ):
+            place = place[step]
+        else:
+            known = list(place) if isinstance(place, dict) else []
+            diagnostics.add(
+                "E0303",
+                f"the spec has no `{'.'.join(map(str, steps[: position + 1]))}`",
+                span,
+                help=did_you_mean(str(step), known),
+            )
+            return
+        tree = tree.children.setdefault(step, SpanTree(span))
+    last = steps[-1]
+    if isinstance(place, list) and isinstance(last, int) and last < len(place):
+        place[last] = value
+    elif isinstance(place, dict) and (
+        last in place or steps[0] in _OPEN_SECTIONS or (len(steps) == 1 and last in SpecFile.model_fields)
+    ):
+        before = place.get(last)
+        if steps[0] == "params" and not _same_kind(before, value):
+            diagnostics.add(
+                "E0304",
+                f"parameter `{last}` is {_kind(before)} ({show(before)}), got {show(value)}",
+                span,
+                help="quote it in YAML if it is meant as a word" if isinstance(before, str) else None,
+            )
+        place[last] = value
+    else:
+        known = list(place) if isinstance(place, dict) else []
+        what = "parameter" if steps[0] == "params" else "key"
+        diagnostics.add(
+            "E0303",
+            f"the spec has no {what} `{key}`",
+            span,
+            help=did_you_mean(str(last), [str(item) for item in known]),
+        )
+        return
+    tree.keys[last] = span
+    tree.children[last] = SpanTree(span)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, (int, float)):
+        return "a number"
+    if isinstance(value, str):
+        return "a word"
+    return "a list" if isinstance(value, list) else "a mapping"
+
+
+def _same_kind(before: Any, value: Any) -> bool:
+    if (
+        before is None
+        or value is None
+        or before == REQUIRED
+        or (isinstance(before, str) and "$" in before)
+        or (isinstance(value, str) and "$" in value)
+    ):
+        return True
+    return _kind(before) == _kind(value)
