@@ -116,7 +116,7 @@ def compile_source(source: Source, variant: str | None = None, overrides: Mappin
         raise SpecError(diagnostics.sorted(), diagnostics.texts)
     elaborator, sections = bind_sections(spec, diagnostics)
     recipe = parse_recipe(sections, spec.spans, diagnostics)
-    fields = None if recipe is None or recipe.data is None else recipe.data.fields()
+    fields = None if recipe is None or recipe.data is None else recipe.data.fields
     program = elaborate(elaborator, fields)
     diagnostics.raise_if_failed()
     assert program is not None

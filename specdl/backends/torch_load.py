@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any
 
-
 from torch import Tensor, nn
 
 from specdl.backends.torch_source import TorchSource, emit_step, emit_torch
