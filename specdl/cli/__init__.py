@@ -61,7 +61,10 @@ def group() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line and exits: 0 done, 1 wrong spec, 2 usage, 3 training failed, 4 environment, 130 interrupted."""
+    """Runs the command line and exits.
+
+    0 done; 1 the spec is wrong; 2 usage; 3 training failed; 4 the environment failed; 130 interrupted.
+    """
     sys.exit(_run(arguments))
 
 
