@@ -458,7 +458,7 @@ def _given(node: Node, types: Mapping[str, TensorType]) -> list[TensorType]:
 def _reachable(program: Program, network: str) -> list[str]:
     """The functions below a network, callees first."""
     wanted = {network}
-    for key in reversed(program.functions):
+    for key in reversed(list(program.functions)):
         if key in wanted:
             wanted.update(node.callee for node in program.functions[key].nodes if isinstance(node.callee, str))
     return [key for key in program.functions if key in wanted]
