@@ -118,11 +118,13 @@ class Step:
     """A training step: a function over the batch's fields that calls networks and ends in losses.
 
     `update` names the networks whose parameters it changes. The outputs of `function` are the loss terms,
-    in the order of `terms`, and then the values that metrics read.
+    in the order of `terms`, and then the networks' outputs, which metrics read. `evaluation` is the same step
+    in evaluation mode: without the terms that need values which exist only in training.
     """
 
     name: str
     function: str
+    evaluation: str
     update: tuple[str, ...]
     terms: tuple[LossTerm, ...]
     every: int = 1

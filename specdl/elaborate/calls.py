@@ -1,0 +1,515 @@
+"""Entries that make a node: operators, blocks, `use`, `call` and `compute`.
+
+A block is elaborated once for each set of parameters and input types, and shared by all calls with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
+from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
+from specdl.elaborate.resolver import Resolver
+from specdl.elaborate.scopes import ABSENT, Absent, Bound, Frame, Poisoned, Site
+from specdl.ir.types import TensorType
+from specdl.ops import OPERATORS
+from specdl.ops.base import Op, TypeRuleError
+from specdl.ops.compute import Compute, ComputeError, parse_compute
+from specdl.source import SpanTree
+from specdl.spec.entries import STRUCTURAL, Entry, unknown_operator_help
+from specdl.spec.expressions import ExpressionError, pieces
+from specdl.spec.file import REQUIRED, Block, Spec
+from specdl.spec.validate import show, validate
+
+MAX_BLOCK_DEPTH = 100
+MAX_LAYERS = 100_000
+
+
+class Calls(Resolver):
+    """Makes nodes. `blocks` are the functions of blocks so far, callees first."""
+
+    def __init__(self, spec: Spec, diagnostics: Diagnostics, operators: Mapping[str, type[Op]] = OPERATORS) -> None:
+        super().__init__(spec, diagnostics)
+        self.operators = operators
+        self.blocks: dict[Any, FunctionDraft] = {}
+        self.used_blocks: set[str] = set()
+        self.keys: dict[str, int] = {}
+        self.instances: dict[Any, Op] = {}
+        self.layers = 0
+
+    def entries(self, entries: Sequence[Entry], site: Site) -> Bound | None:
+        """Elaborates a list of entries; gives the last value."""
+        raise NotImplementedError
+
+    def unique_key(self, name: str) -> str:
+        """A key for a function that no other has."""
+        number = self.keys[name] = self.keys.get(name, 0) + 1
+        return name if number == 1 else f"{name}#{number}"
+
+    # ---- operators -----------------------------------------------------------------------------------
+
+    def use(self, entry: Entry, own_name: str | None, site: Site) -> Bound:
+        """`use: $block` with `with: {...}`: an operator or block whose name is computed."""
+        name = self.resolve(entry.arguments, entry.spans, site.scope)
+        if not isinstance(name, str):
+            message = f"`use` needs the name of a block or operator, got {show(name)}"
+            raise self.fail(site.frame, "E0205", message, entry.spans.span)
+        spans = entry.given_spans if entry.given is not None and entry.given_spans else SpanTree(entry.span)
+        return self.apply(entry, name, entry.spans.span, entry.given, spans, own_name, site)
+
+    def apply(
+        self,
+        entry: Entry,
+        name: str,
+        name_span: Span,
+        arguments: Any,
+        spans: SpanTree,
+        own_name: str | None,
+        site: Site,
+    ) -> Bound:
+        """Applies an operator or a block."""
+        block = self.spec.blocks.get(name)
+        if block is not None:
+            return self.block(entry, block, arguments, spans, own_name, site)
+        cls = self.operators.get(name)
+        if cls is None:
+            help = unknown_operator_help(name, [*self.operators, *self.spec.blocks, *STRUCTURAL])
+            raise self.fail(site.frame, "E0205", f"there is no operator or block `{name}`", name_span, help=help)
+        try:
+            op = self.operator(cls, name, arguments, spans, site)
+        finally:
+            # The inputs are looked up even where an argument is wrong, so that both mistakes are told.
+            inputs = self.inputs(name, cls.inputs, entry, site)
+        return self.emit(entry, op, inputs, own_name, spans, site)
+
+    def operator(self, cls: type[Op], name: str, arguments: Any, spans: SpanTree, site: Site) -> Op:
+        """The operator with its arguments checked. Raises `Poisoned`."""
+        value = self.resolve(arguments, spans, site.scope)
+        key = (cls, _frozen(value))
+        found = self.instances.get(key)
+        if found is not None:
+            return found
+        fields: Mapping[str, Any]
+        if value is None:
+            fields = {}
+        elif isinstance(value, Mapping):
+            fields = value
+        elif cls.main is None:
+            by_name = f"takes its arguments by name: {', '.join(cls.model_fields)}"
+            takes = by_name if cls.model_fields else "takes no arguments"
+            raise self.fail(site.frame, "E0203", f"`{name}` {takes}, got {show(value)}", spans.span)
+        else:
+            fields = {cls.main: value}
+            spans = SpanTree(spans.span, {cls.main: spans.span}, {cls.main: spans})
+        op = validate(cls, fields, spans, self.diagnostics, what=name, notes=site.frame.notes)
+        if op is None:
+            raise Poisoned
+        self.instances[key] = op
+        return op
+
+    def emit(
+        self, entry: Entry, op: Op, inputs: Sequence[Ref | None], own_name: str | None, spans: SpanTree, site: Site
+    ) -> Bound:
+        """Adds the node of an operator whose inputs are known."""
+        types = _types(inputs)
+        try:
+            outputs = op.infer(*types)
+            weights = bool(op.weights(*types))
+        except TypeRuleError as error:
+            raise self.type_error(error, op.operator, inputs, entry, spans, site.frame) from None
+        node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, weights, op.outputs)
+        self.name(node, own_name, op.operator, op.counted, site)
+        return self.finish(node, own_name, site.draft)
+
+    def type_error(
+        self,
+        error: TypeRuleError,
+        name: str,
+        inputs: Sequence[Ref | None],
+        entry: Entry,
+        spans: SpanTree,
+        frame: Frame,
+    ) -> Poisoned:
+        """Records that an operator can't take its inputs, and where they came from."""
+        notes: list[Note] = []
+        if error.input is not None and error.input < len(inputs):
+            source = inputs[error.input]
+            if source is not None and source.span != entry.span:
+                notes.append(Note(f"its input {source.type} comes from here", source.span))
+        span = spans.at(error.argument) if error.argument is not None else entry.operator.span
+        return self.fail(frame, "E0204", f"`{name}` {error.message}", span, help=error.help, notes=notes)
+
+    # ---- names ---------------------------------------------------------------------------------------
+
+    def name(self, node: NodeDraft, own_name: str | None, base: str, counted: bool, site: Site) -> None:
+        """Names a layer by LANGUAGE's rules 1, 3, 5 and 6, and adds it to its level."""
+        self.layers += 1
+        if self.layers > MAX_LAYERS:
+            raise self.fail(site.frame, "E0210", f"a spec may have {MAX_LAYERS:,} layers", node.span)
+        draft = site.draft
+        if own_name is None and site.number is not None:
+            node.name = site.number
+        elif own_name is not None:
+            node.name = own_name
+            draft.position += draft.counted
+        elif draft.counted and counted:
+            node.name = str(draft.position)
+            draft.position += 1
+        else:
+            node.name = draft.free_layer_name(base)
+        self.enter(node, site)
+
+    def enter(self, node: NodeDraft, site: Site) -> None:
+        """Adds a named node to its level. Raises `Poisoned` where two layers with weights share a name."""
+        holder = site.draft.name_layer(node)
+        if holder is not None:
+            message = f"two layers with weights are called `{node.name}`"
+            looped = holder.span == node.span
+            help = f"number them: `{node.name}_$(index) = …`" if looped else "give one of them another name"
+            raise self.fail(
+                site.frame, "E0305", message, node.span, help=help, notes=[Note("the first one is here", holder.span)]
+            )
+        site.draft.nodes.append(node)
+
+    def finish(self, node: NodeDraft, own_name: str | None, draft: FunctionDraft) -> Bound:
+        """Makes the values of a node."""
+        base = own_name or (node.name if node.name.isidentifier() else _value_base(node))
+        refs: list[Ref] = []
+        for index, type in enumerate(node.types):
+            name = draft.unique(base if index == 0 else f"{base}_{node.output_names[index]}")
+            node.outputs.append(name)
+            refs.append(Ref(draft, name, type, node.span))
+        return refs[0] if len(refs) == 1 else tuple(refs)
+
+    # ---- blocks --------------------------------------------------------------------------------------
+
+    def block(
+        self, entry: Entry, block: Block, arguments: Any, spans: SpanTree, own_name: str | None, site: Site
+    ) -> Bound:
+        """Calls a block."""
+        self.used_blocks.add(block.name)
+        frame = site.frame
+        if block.name in frame.stack:
+            chain = " → ".join([*frame.stack[frame.stack.index(block.name) :], block.name])
+            raise self.fail(frame, "E0309", f"the block `{block.name}` calls itself: {chain}", entry.operator.span)
+        if len(frame.stack) >= MAX_BLOCK_DEPTH:
+            raise self.fail(frame, "E0309", f"blocks call blocks more than {MAX_BLOCK_DEPTH} deep", entry.operator.span)
+        ports, defaults = ["input"], {}
+        if block.inputs is not None:
+            ports = [f"{item.name}{'?' if item.optional else ''}" for item in block.inputs]
+            defaults = {item.name: item.default for item in block.inputs if item.default is not None}
+        values = self.block_arguments(block, arguments, spans, site)
+        inputs = self.inputs(block.name, ports, entry, site, defaults)
+        names = [port.rstrip("?") for port in ports]
+        types = {name: None if ref is None else ref.type for name, ref in zip(names, inputs, strict=True)}
+        params = self.block_params(block, values, types, entry, site)
+        key = (block.name, _frozen(params), tuple(types.values()))
+        callee = self.blocks.get(key)
+        if callee is None:
+            callee = self.elaborate_block(block, params, types, entry, frame)
+            self.blocks[key] = callee
+        if not callee.outputs:
+            raise Poisoned
+        node = NodeDraft(
+            "",
+            callee.key,
+            [ref for ref in inputs if ref is not None],
+            [],
+            callee.output_types(),
+            entry.span,
+            has_weights=callee.has_weights(),
+            output_names=tuple(callee.output_names),
+        )
+        self.name(node, own_name, block.name, True, site)
+        return self.finish(node, own_name, site.draft)
+
+    def block_arguments(self, block: Block, arguments: Any, spans: SpanTree, site: Site) -> dict[str, Any]:
+        """The arguments of a block call by parameter. Raises `Poisoned`."""
+        if arguments is None:
+            return {}
+        if isinstance(arguments, str) and "$" in arguments:
+            arguments = self.resolve(arguments, spans, site.scope)
+        if not isinstance(arguments, Mapping):
+            if not block.params:
+                raise self.fail(site.frame, "E0203", f"the block `{block.name}` has no parameters", spans.span)
+            return {next(iter(block.params)): self.resolve(arguments, spans, site.scope)}
+        listing = ", ".join(f"`{name}`" for name in block.params)
+        failed = False
+        for key in arguments:
+            if key not in block.params:
+                help = did_you_mean(key, block.params) or (f"it has {listing}" if listing else "it has no parameters")
+                message = f"the block `{block.name}` has no parameter `{key}`"
+                self.fail(site.frame, "E0201", message, spans.key(key), help=help)
+                failed = True
+        if failed:
+            raise Poisoned
+        return {key: self.resolve(value, spans.child(key), site.scope) for key, value in arguments.items()}
+
+    def block_params(
+        self,
+        block: Block,
+        values: Mapping[str, Any],
+        types: Mapping[str, TensorType | None],
+        entry: Entry,
+        site: Site,
+    ) -> dict[str, Any]:
+        """All parameters of a block, defaults evaluated in order. Raises `Poisoned`."""
+        params: dict[str, Any] = {}
+        inner = FunctionDraft(block.name, block.name, "block", block.span)
+        frame = Frame(inner, params, self.params, notes=(_used_here(block, entry), *site.frame.notes[:3]))
+        for name, type in types.items():
+            frame.values[name] = ABSENT if type is None else Ref(inner, name, type, entry.span)
+        scope = Site(frame, inner, flow=next(iter(frame.values.values()), None)).scope
+        for name, default in block.params.items():
+            if name in values:
+                params[name] = values[name]
+            elif default == REQUIRED:
+                message = f"the block `{block.name}` needs `{name}`"
+                raise self.fail(
+                    site.frame,
+                    "E0202",
+                    message,
+                    entry.operator.span,
+                    notes=[Note("it is declared here", block.params_spans.key(name))],
+                )
+            else:
+                params[name] = self.resolve(default, block.params_spans.child(name), scope)
+        return params
+
+    def elaborate_block(
+        self,
+        block: Block,
+        params: Mapping[str, Any],
+        types: Mapping[str, TensorType | None],
+        entry: Entry,
+        caller: Frame,
+    ) -> FunctionDraft:
+        """The function of a block for these parameters and types. It has no outputs after a mistake."""
+        draft = FunctionDraft(self.unique_key(block.name), block.name, "block", block.span, parameters=dict(params))
+        notes = (_used_here(block, entry), *caller.notes[:3])
+        frame = Frame(draft, params, self.params, notes=notes, stack=(*caller.stack, block.name))
+        flow: Ref | None = None
+        for name, type in types.items():
+            if type is None:
+                frame.values[name] = ABSENT
+                continue
+            ref = draft.add_input("x" if block.inputs is None else name, type, entry.span)
+            flow = flow or ref
+            if block.inputs is not None:
+                frame.values[name] = ref
+        site = Site(frame, draft, flow=flow)
+        only = block.layers[0] if len(block.layers) == 1 else None
+        try:
+            if only is not None and only.operator.value == "sequence" and not only.targets and only.when is True:
+                draft.counted = True  # LANGUAGE rule 4: the block is that sequence
+                last = self.entries(only.body, site.with_flow(self.single_input(only, site)))
+            else:
+                last = self.entries(block.layers, site)
+            self.outputs(draft, frame, last, block.outputs, block.outputs_spans, block.span)
+        except Poisoned:
+            draft.outputs.clear()
+        return draft
+
+    def outputs(
+        self, draft: FunctionDraft, frame: Frame, last: Bound | None, wanted: Any, spans: SpanTree, span: Span
+    ) -> None:
+        """Sets the outputs of a block or network. Raises `Poisoned`."""
+        chosen: list[tuple[str, Bound]] = []
+        failed = False
+        if wanted is None:
+            if last is None:
+                raise self.fail(frame, "E0311", f"`{draft.name}` gives no value", span)
+            items = last if isinstance(last, tuple) else (last,)
+            chosen = [(_name_of(frame, item), item) for item in items]
+        elif not isinstance(wanted, (str, Mapping, list, tuple)):
+            message = "`outputs` is a list of names, or maps names to values"
+            raise self.fail(frame, "E0112", message, spans.span)
+        else:
+            listed = [wanted] if isinstance(wanted, str) else wanted
+            pairs = wanted.items() if isinstance(wanted, Mapping) else [(str(name), name) for name in listed]
+            for index, (name, value) in enumerate(pairs):
+                place = spans.at(name if isinstance(wanted, Mapping) else index)
+                try:
+                    if not isinstance(value, str):
+                        message = f"an output is the name of a value, got {show(value)}"
+                        raise self.fail(frame, "E0112", message, place)
+                    chosen.append((name.replace(".", "_"), self.value(value, place, frame)))
+                except Poisoned:
+                    failed = True
+        for name, bound in chosen:
+            items = bound if isinstance(bound, tuple) else () if isinstance(bound, Absent) else (bound,)
+            for index, item in enumerate(items):
+                if item.type is None:
+                    raise Poisoned
+                draft.outputs.append(localize(item, draft).name)
+                draft.output_names.append(name if len(items) == 1 else f"{name}_{index}")
+        if failed:
+            raise Poisoned
+
+    # ---- compute and call ----------------------------------------------------------------------------
+
+    def compute(self, entry: Entry, own_name: str | None, site: Site) -> Bound:
+        """`compute: mu + exp(0.5 * logvar) * noise`: one node for the whole expression."""
+        frame = site.frame
+        if entry.inputs is not None:
+            raise self.fail(frame, "E0307", "`compute` names its values in the expression", entry.operator.span)
+        if not isinstance(entry.arguments, (str, int, float)) or isinstance(entry.arguments, bool):
+            raise self.fail(
+                frame,
+                "E0403",
+                "`compute` is an expression over values",
+                entry.spans.span,
+                help="e.g. `compute: mu + noise`",
+            )
+        text = str(entry.arguments)
+        try:
+            op = self.compute_op(text, entry, site)
+        except ComputeError as error:
+            place = entry.spans.text(error.offset, error.length)
+            raise self.fail(frame, "E0403", error.message, place, help=error.help) from None
+        inputs: list[Ref | None] = []
+        failed = False
+        for name in op.names:
+            place = entry.spans.text(max(text.find(name), 0), len(name))
+            try:
+                bound = site.flow if name == "_" else self.value(name, place, frame)
+                if bound is None:
+                    raise self.no_flow(frame, place)
+                if isinstance(bound, Absent):
+                    raise self.fail(frame, "E0306", f"the optional input `{name}` was not given", place)
+                inputs.append(self.local(bound, entry, site))
+            except Poisoned:
+                failed = True
+        if failed:
+            raise Poisoned
+        return self.emit(entry, op, inputs, own_name, entry.spans, site)
+
+    def compute_op(self, text: str, entry: Entry, site: Site) -> Compute:
+        """Parses a `compute` with its `$` expressions as constants. Raises `ComputeError` and `Poisoned`."""
+        try:
+            parts = pieces(text)
+        except ExpressionError as error:
+            self.expression_error(error, entry.spans, site.scope)
+            raise Poisoned from None
+        constants: dict[str, Any] = {}
+        out: list[str] = []
+        for part in parts:
+            if not part.expression:
+                out.append(part.text)
+                continue
+            # A placeholder as long as what it replaces keeps the columns of later mistakes right.
+            lead, trail = (1, 0) if text[part.offset - 1] == "$" else (2, 1)
+            start, width = part.offset - lead, len(part.text) + lead + trail
+            place = entry.spans.text(start, width)
+            placeholder = f"__{len(constants)}".ljust(width, "_")
+            constants[placeholder] = self.resolve(text[start : start + width], SpanTree(place, inner=place), site.scope)
+            out.append(placeholder)
+        return parse_compute("".join(out), constants)
+
+    def call_again(self, entry: Entry, own_name: str | None, site: Site) -> Bound:
+        """`call(x): head`: a layer that exists, run again with the same weights."""
+        draft, frame = site.draft, site.frame
+        wanted = self.resolve(entry.arguments, entry.spans, site.scope)
+        node = self.layer_to_call(wanted, entry, site)
+        callee = node.callee
+        if isinstance(callee, FunctionDraft) and len(callee.arguments) > 1:
+            message = f"`{wanted}` reads several values of its level, so it can't be called again"
+            raise self.fail(frame, "E0312", message, entry.spans.span, help="make it a block with inputs")
+        before = callee.arguments if isinstance(callee, FunctionDraft) else node.inputs
+        ports = callee.inputs if isinstance(callee, Op) else tuple(f"input{index}" for index in range(len(before)))
+        inputs = self.inputs("call", ports, entry, site)
+        types, first = _types(inputs), _types(before)
+        outputs = list(node.types)
+        fits = types == first
+        if isinstance(callee, Op):
+            try:
+                outputs = list(callee.infer(*types))
+                fits = callee.weights(*types) == callee.weights(*first)
+            except TypeRuleError as error:
+                raise self.type_error(error, callee.operator, inputs, entry, entry.spans, frame) from None
+        if not fits:
+            message = f"`{wanted}` was made for {_listing(first)}, got {_listing(types)}"
+            notes = [Note("the layer is here", node.span)]
+            raise self.fail(frame, "E0204", message, entry.spans.span, notes=notes)
+        name = draft.free_layer_name(f"{node.name}_again")
+        target = callee.key if isinstance(callee, FunctionDraft) else callee
+        again = NodeDraft(name, target, inputs, [], outputs, entry.span, False, node.output_names, shares=str(wanted))
+        self.enter(again, site)
+        return self.finish(again, own_name, draft)
+
+    def layer_to_call(self, wanted: Any, entry: Entry, site: Site) -> NodeDraft:
+        """The layer that a `call` names. Raises `Poisoned`."""
+        owner: FunctionDraft | None = site.draft
+        while owner is not None and isinstance(wanted, str):
+            node = _find_layer(owner, wanted)
+            if node is not None and owner is site.draft:
+                return node
+            if node is not None:
+                raise self.fail(
+                    site.frame,
+                    "E0312",
+                    f"`{wanted}` belongs to the level around this group, so the group can't call it",
+                    entry.spans.span,
+                    help="call it outside the group, or leave the group unnamed",
+                    notes=[Note("the layer is here", node.span)],
+                )
+            owner = owner.parent
+        raise self.fail(
+            site.frame,
+            "E0312",
+            f"there is no layer {show(wanted)} above to call again",
+            entry.spans.span,
+            help=did_you_mean(str(wanted), site.draft.layer_names()),
+        )
+
+
+def _used_here(block: Block, entry: Entry) -> Note:
+    return Note(f"in the block `{block.name}`, which is used here", entry.span)
+
+
+def _types(refs: Sequence[Ref | None]) -> list[TensorType]:
+    return [ref.type for ref in refs if ref is not None and ref.type is not None]
+
+
+def _listing(types: Sequence[TensorType]) -> str:
+    return ", ".join(map(str, types))
+
+
+def _frozen(value: Any) -> Any:
+    """A hashable image of a resolved value; 1, 1.0 and True stay apart."""
+    if isinstance(value, Mapping):
+        return ("mapping", tuple((key, _frozen(item)) for key, item in value.items()))
+    if isinstance(value, (list, tuple)):
+        return ("list", tuple(_frozen(item) for item in value))
+    return (type(value).__name__, value)
+
+
+def _value_base(node: NodeDraft) -> str:
+    """What the value of a numbered layer is called."""
+    if isinstance(node.callee, Op):
+        return node.callee.operator
+    name = node.callee.name if isinstance(node.callee, FunctionDraft) else node.callee.split("#")[0]
+    return name if name.isidentifier() else "x"
+
+
+def _name_of(frame: Frame, value: Bound) -> str:
+    """What the last value is called: the name that the spec gave it, or `output`."""
+    for name, bound in reversed(frame.values.items()):
+        if bound is value or (isinstance(bound, tuple) and value in bound):
+            return name
+    return "output"
+
+
+def _find_layer(draft: FunctionDraft, path: str) -> NodeDraft | None:
+    """A layer by its path below `draft`."""
+    node: NodeDraft | None = None
+    for position, step in enumerate(path.split(".")):
+        if position:
+            if node is None or not isinstance(node.callee, FunctionDraft):
+                return None
+            draft = node.callee
+        node = draft.layer(step)
+        if node is None:
+            return None
+    return node

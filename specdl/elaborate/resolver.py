@@ -1,0 +1,257 @@
+"""The names of a spec, looked up: parameters and expressions, values and paths, the inputs of an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
+from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
+from specdl.elaborate.scopes import ABSENT, Absent, Bound, EntryScope, Frame, Poisoned, Site, UnknownType
+from specdl.source import SpanTree
+from specdl.spec.entries import Argument, Entry, Text
+from specdl.spec.expressions import ExpressionError, substitute
+from specdl.spec.file import REQUIRED, Spec
+
+
+class Resolver:
+    """Looks names up for one spec, and records what can't be found."""
+
+    def __init__(self, spec: Spec, diagnostics: Diagnostics) -> None:
+        self.spec, self.diagnostics = spec, diagnostics
+        self.params: dict[str, Any] = {}
+
+    def fail(
+        self,
+        frame: Frame,
+        code: str,
+        message: str,
+        span: Span,
+        *,
+        help: str | None = None,
+        notes: Iterable[Note] = (),
+    ) -> Poisoned:
+        """Records a mistake, with the calls that lead to it, and gives the exception to raise."""
+        self.diagnostics.add(code, message, span, help=help, notes=[*notes, *frame.notes])
+        return Poisoned()
+
+    # ---- parameters and expressions ------------------------------------------------------------------
+
+    def bind_file_params(self) -> None:
+        """Evaluates the spec's own parameters, in order; a default may use the earlier ones."""
+        draft = FunctionDraft("", "", "network", Span(self.spec.file, 1, 1, 1, 2))
+        for name, value in self.spec.params.items():
+            span = self.spec.params_spans.key(name)
+            if not name.isidentifier():
+                self.diagnostics.add("E0106", f"`{name}` is not a name for a parameter", span)
+            if value == REQUIRED:
+                help = f"set it on the command line, `params.{name}=…`, or choose a `--variant`"
+                self.diagnostics.add("E0202", f"the parameter `{name}` has no value", span, help=help)
+                continue
+            scope = EntryScope(Frame(draft, {}, self.params), {}, None)
+            try:
+                self.params[name] = self.resolve(value, self.spec.params_spans.child(name), scope)
+            except Poisoned:
+                self.params[name] = None
+
+    def resolve(self, value: Any, spans: SpanTree, scope: EntryScope) -> Any:
+        """A raw YAML value with its expressions evaluated; lists become tuples. Raises `Poisoned`."""
+        if isinstance(value, str):
+            if "$" not in value:
+                return value
+            try:
+                return _tuples(substitute(value, scope))
+            except ExpressionError as error:
+                self.expression_error(error, spans, scope)
+                raise Poisoned from None
+            except UnknownType:
+                raise Poisoned from None
+        if isinstance(value, list):
+            return tuple(self.resolve(item, spans.child(index), scope) for index, item in enumerate(value))
+        if isinstance(value, Mapping):
+            return {key: self.resolve(item, spans.child(key), scope) for key, item in value.items()}
+        return value
+
+    def expression_error(self, error: ExpressionError, spans: SpanTree, scope: EntryScope) -> None:
+        """Records a mistake in an expression at its column."""
+        span = spans.text(error.offset, error.length)
+        self.diagnostics.add("E0401", error.message, span, help=error.help, notes=scope.frame.notes)
+
+    def text(self, text: Text, scope: EntryScope) -> str:
+        """A word of a head with its expressions evaluated. Raises `Poisoned`."""
+        if "$" not in text.value:
+            return text.value
+        return str(self.resolve(text.value, SpanTree(text.span, inner=text.span), scope))
+
+    # ---- values --------------------------------------------------------------------------------------
+
+    def no_flow(self, frame: Frame, span: Span) -> Poisoned:
+        """Records that nothing flows in."""
+        return self.fail(frame, "E0310", "there is no value above this entry", span, help="name its input: `relu(x)`")
+
+    def read(self, argument: Argument, site: Site) -> Bound:
+        """The value that an argument in a head's parentheses names. Raises `Poisoned`."""
+        name = argument.value
+        if isinstance(name, str) and "$" in name:
+            name = self.resolve(name, SpanTree(argument.span, inner=argument.span), site.scope)
+        if not isinstance(name, str):
+            message = f"`{name}` is a number, but the inputs of a layer are values"
+            raise self.fail(site.frame, "E0306", message, argument.span, help="compute with numbers: `compute: 2 * x`")
+        if name == "_":
+            if site.flow is None:
+                raise self.no_flow(site.frame, argument.span)
+            return site.flow
+        return self.value(name, argument.span, site.frame)
+
+    def value(self, name: str, span: Span, frame: Frame) -> Bound:
+        """The value of that name, or of that path into a named group. Raises `Poisoned`."""
+        if name in frame.values:
+            return frame.values[name]
+        found = self.path(name, frame) if "." in name else None
+        if found is not None:
+            return found
+        raise self.fail(frame, "E0306", f"there is no value `{name}` here", span, help=self.value_help(name, frame))
+
+    def value_help(self, name: str, frame: Frame) -> str | None:
+        """Where the value may be meant to come from."""
+        head, _, rest = name.rpartition(".")
+        if head in frame.groups:
+            names = frame.groups[head].layer_names()
+            return did_you_mean(rest, names) or f"`{head}` has {', '.join(names[:12])}"
+        if name in self.spec.params or name in frame.params:
+            return f"`{name}` is a parameter: write `${name}`"
+        if frame.draft.layer(name) is not None:
+            return f"the layer is there, but its value has no name: write `{name} = …`"
+        return did_you_mean(name, frame.values)
+
+    def path(self, name: str, frame: Frame) -> Bound | None:
+        """`features.3`, `blocks.*`, or an output of a block call such as `fpn.p2`."""
+        first, *rest = name.split(".")
+        owner: FunctionDraft | None
+        node: NodeDraft | None
+        group = frame.groups.get(first)
+        if group is not None:
+            owner, node = group.parent, group.call
+        else:
+            holder = frame.values.get(first)
+            if not isinstance(holder, Ref):
+                return None
+            owner, node = holder.draft, maker(holder)
+        for position, step in enumerate(rest):
+            last = position == len(rest) - 1
+            if node is None:
+                return None
+            if isinstance(node.callee, FunctionDraft):
+                owner = node.callee
+                if step == "*" and last:
+                    return tuple(output(owner, item, 0) for item in owner.nodes if item.name.isdigit())
+                node = owner.layer(step)
+            elif step in node.output_names and last and owner is not None:
+                return output(owner, node, node.output_names.index(step))
+            else:
+                return None
+        return None if node is None or owner is None else output(owner, node, 0)
+
+    def local(self, value: Bound, entry: Entry, site: Site) -> Ref | None:
+        """A single value, seen from the function under construction; None for an absent one. Raises `Poisoned`."""
+        if isinstance(value, Absent):
+            return None
+        if isinstance(value, tuple):
+            message = f"{len(value)} values flow in here, where one is expected"
+            raise self.fail(
+                site.frame, "E0307", message, entry.span, help="give `branches` a `merge`, or name its values"
+            )
+        if value.type is None:
+            raise Poisoned
+        return localize(value, site.draft)
+
+    # ---- the inputs of an entry ----------------------------------------------------------------------
+
+    def single_input(self, entry: Entry, site: Site) -> Bound | None:
+        """What flows into a structural entry: its one input in parentheses, or the value above."""
+        if entry.inputs is None:
+            return site.flow
+        if len(entry.inputs) != 1:
+            raise self.fail(site.frame, "E0307", f"`{entry.operator.value}` takes one input", entry.span)
+        return self.read(entry.inputs[0], site)
+
+    def inputs(
+        self, name: str, ports: Sequence[str], entry: Entry, site: Site, defaults: Mapping[str, str] | None = None
+    ) -> list[Ref | None]:
+        """The inputs of an operator or block in the order of its ports. Raises `Poisoned`.
+
+        Ports are written `x`, `mask?` (optional) or `*xs` (any number); `defaults` maps a port to another.
+        """
+        defaults = defaults or {}
+        variadic = bool(ports) and ports[0].startswith("*")
+        plain = [port.lstrip("*").rstrip("?") for port in ports]
+        required = [port for port in plain if f"{port}?" not in ports and port not in defaults]
+        bound: dict[str, Bound] = {}
+        many: list[Bound] = []
+        if entry.inputs is not None:
+            many = self.listed(name, plain, variadic, entry, site, bound)
+        elif ports:
+            if len(required) > 1 or variadic:
+                listing = f"{name}(_, other)" if variadic else f"{name}({', '.join(['_', *plain[1:]])})"
+                message = f"`{name}` has several inputs; they must be listed"
+                raise self.fail(site.frame, "E0307", message, entry.operator.span, help=f"write `{listing}`")
+            if site.flow is None:
+                raise self.no_flow(site.frame, entry.operator.span)
+            bound[plain[0]] = site.flow
+        for port, default in defaults.items():
+            if port not in bound and default in bound:
+                bound[port] = bound[default]
+        missing = [] if variadic else [port for port in required if port not in bound]
+        if missing or (variadic and not many):
+            missing_name = missing[0] if missing else plain[0]
+            raise self.fail(site.frame, "E0307", f"`{name}` needs its input `{missing_name}`", entry.operator.span)
+        chosen = many if variadic else [bound.get(port, ABSENT) for port in plain]
+        return [self.local(value, entry, site) for value in chosen]
+
+    def listed(
+        self, name: str, plain: Sequence[str], variadic: bool, entry: Entry, site: Site, bound: dict[str, Bound]
+    ) -> list[Bound]:
+        """Reads the inputs in a head's parentheses into `bound`, or gives them in order. Raises `Poisoned`."""
+        many: list[Bound] = []
+        failed = False
+        for index, argument in enumerate(entry.inputs or ()):
+            try:
+                value = self.read(argument, site)
+            except Poisoned:
+                failed = True
+                continue
+            if variadic and argument.keyword is None:
+                many.extend(value if isinstance(value, tuple) else (value,))
+            elif argument.keyword in plain and not variadic:
+                bound[str(argument.keyword)] = value
+            elif argument.keyword is not None:
+                message, help = f"`{name}` has no input `{argument.keyword}`", did_you_mean(argument.keyword, plain)
+                self.fail(site.frame, "E0307", message, argument.span, help=help)
+                failed = True
+            elif index < len(plain):
+                bound[plain[index]] = value
+            else:
+                count = "no inputs" if not plain else "one input" if len(plain) == 1 else f"{len(plain)} inputs"
+                self.fail(site.frame, "E0307", f"`{name}` takes {count}", argument.span)
+                failed = True
+        if failed:
+            raise Poisoned
+        return many
+
+
+def output(owner: FunctionDraft, node: NodeDraft, index: int) -> Ref:
+    """One of the values that a node of `owner` makes."""
+    return Ref(owner, node.outputs[index], node.types[index], node.span)
+
+
+def maker(ref: Ref) -> NodeDraft | None:
+    """The node that made a value."""
+    return next((node for node in ref.draft.nodes if ref.name in node.outputs), None)
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return value
