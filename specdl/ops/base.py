@@ -150,6 +150,11 @@ class Op(BaseModel):
         """What a diagram says in small print beneath: `stride 2`."""
         return ""
 
+    @classmethod
+    def positional(cls, count: int) -> tuple[str, ...]:
+        """The arguments that `count` values by order set, in a `compute`'s call of this operator as a function."""
+        return tuple(cls.model_fields)[:count]
+
     def given(self) -> dict[str, Any]:
         """The arguments that differ from their defaults."""
         return {
