@@ -51,7 +51,7 @@ class FakeModel:
     def __post_init__(self) -> None:
         self.recipe = make_recipe(self.text)
         term = LossTerm("cross_entropy", 1.0, SPAN)
-        self.program = Program("fake", {}, {"model": "model"}, (Step("train", "train", ("model",), (term,)),))
+        self.program = Program("fake", {}, {"model": "model"}, (Step("train", "train", "train", ("model",), (term,)),))
 
     def module(self) -> nn.Module:
         return nn.Sequential(
