@@ -168,7 +168,9 @@ def unpack_optimizer(
 ) -> None:
     """Gives an optimizer the state that `pack_optimizer` took. Its groups stay as the spec says."""
     state: dict[int, dict[str, Any]] = {}
-    packed = {name.removeprefix("optimizer."): value for name, value in tensors.items() if name.startswith("optimizer.")}
+    packed = {
+        name.removeprefix("optimizer."): value for name, value in tensors.items() if name.startswith("optimizer.")
+    }
     for name, value in {**packed, **numbers}.items():
         position, _, key = name.partition(".")
         state.setdefault(int(position), {})[key] = value

@@ -22,13 +22,13 @@ def draw_curves(rows: Iterable[Mapping[str, Any]], path: Path, *, title: str) ->
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    losses = [name for name in ("train/loss", "validation/loss") if name in names]
+    losses: list[str] = [name for name in ("train/loss", "validation/loss") if name in names]
     metrics = sorted(name for name in names - {"train/loss", "train/step_loss", "validation/loss", "lr"})
-    panels = [("loss", losses or ["train/step_loss"])]
+    panels: list[tuple[str, list[str]]] = [("loss", losses or ["train/step_loss"])]
     if metrics:
         panels.append(("metrics", metrics))
     panels.append(("learning rate", ["lr"]))
-    style = {
+    style: Any = {
         "font.family": "DejaVu Sans",
         "font.size": 9,
         "text.color": _INK,
@@ -50,8 +50,8 @@ def draw_curves(rows: Iterable[Mapping[str, Any]], path: Path, *, title: str) ->
         for panel, (heading, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             panel.set_title(heading, loc="left", fontsize=9, color=_INK)
             panel.set_xlabel("step")
-            if heading == "loss" and "train/step_loss" in names and losses:
-                steps, values = _series(rows, "train/step_loss")
+            steps, values = _series(rows, "train/step_loss")
+            if heading == "loss" and losses and len(steps) >= 20:
                 panel.plot(steps, values, color=_COLOURS[0], alpha=0.25, linewidth=1)
             for colour, name in zip(_COLOURS * len(series), series, strict=False):
                 steps, values = _series(rows, name)

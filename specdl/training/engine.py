@@ -131,13 +131,14 @@ def pick_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    available = {
-        "cpu": lambda: True,
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-        "xpu": torch.xpu.is_available,
+    kind = name.partition(":")[0]
+    found = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "xpu": torch.xpu.is_available(),
     }
-    if not available[name.partition(":")[0]]():
+    if not found[kind]:
         raise EnvironmentFailure(f"this machine has no device `{name}`; `device: auto` takes what there is")
     return torch.device(name)
 

@@ -11,7 +11,7 @@ from specdl.training.checkpoint import MODEL_FILE, find_checkpoint, load_tensors
 from specdl.training.engine import pick_device
 from specdl.training.examples import open_examples, require_data
 from specdl.training.model import Model
-from specdl.training.scoring import Scorer
+from specdl.training.scoring import Scorer, usual_inputs
 
 
 def evaluate(
@@ -34,7 +34,7 @@ def evaluate(
     scorer = Scorer(
         [(step, functions[step.name]) for step in model.program.steps],
         recipe.metrics,
-        (model.output_names[-1], "label"),
+        usual_inputs(model, data.fields),
     )
     networks = {next(iter(model.program.networks)): network}
     return scorer.score(networks, examples.batches(split, data.batch_size))

@@ -29,7 +29,7 @@ from specdl.training.model import Model
 from specdl.training.progress import Moment, Plan, Progress, pick_progress
 from specdl.training.reports import Reports
 from specdl.training.run_folder import new_run_folder
-from specdl.training.scoring import Scorer, total_loss
+from specdl.training.scoring import Scorer, total_loss, usual_inputs
 from specdl.training.signals import StopSignals
 from specdl.training.state import Position, Run, pack, unpack
 
@@ -99,7 +99,7 @@ class _Loop:
 
         self.examples = open_examples(recipe, data, engine.device)
         self.batch_size = data.batch_size
-        self.scorer = Scorer([(step, self.function)], recipe.metrics, (model.output_names[-1], "label"))
+        self.scorer = Scorer([(step, self.function)], recipe.metrics, usual_inputs(model, data.fields))
         whole, rest = divmod(self.examples.count("train"), self.batch_size)
         # A last batch of one example a process is left out: batch normalisation can't take it.
         self.batches = max(whole + (rest >= 2 * engine.processes), 1)
@@ -385,3 +385,5 @@ def _check_groups(recipe: Recipe, names: list[str]) -> None:
     if wrong:
         raise SpecError(wrong)
 
+
+__all__ = ["LOOK_EVERY", "Run", "train"]

@@ -54,7 +54,7 @@ def predict(model: Model, folder: Path, files: Sequence[str | Path], *, top: int
     Raises `SpecError` that names every file that can't be read, with the reason, before anything is computed; and
     for a network that doesn't classify one image.
     """
-    recipe, data = require_data(model.recipe)
+    _, data = require_data(model.recipe)
     (name, *others) = model.input_names
     raw = data.raw.get(name)
     if others or raw is None or raw.rank != 4 or raw.shape[1] not in _MODES:
@@ -78,12 +78,16 @@ def predict(model: Model, folder: Path, files: Sequence[str | Path], *, top: int
             scores = output[-1] if isinstance(output, (tuple, list)) else output
             if scores.dim() != 2:
                 shape = list(scores.shape)
-                raise SpecError([Diagnostic("E0607", f"`predict` needs scores [N, classes], the network gives {shape}")])
+                raise SpecError(
+                    [Diagnostic("E0607", f"`predict` needs scores [N, classes], the network gives {shape}")]
+                )
             for file, row in zip(files[start : start + _BATCH], _probabilities(scores), strict=True):
                 best = row.topk(min(top, len(row)))
                 guesses = zip(best.indices.tolist(), best.values.tolist(), strict=True)
                 predictions.append(
-                    Prediction(str(file), tuple(Guess(classes[at] if classes else str(at), value) for at, value in guesses))
+                    Prediction(
+                        str(file), tuple(Guess(classes[at] if classes else str(at), value) for at, value in guesses)
+                    )
                 )
     return predictions
 

@@ -97,7 +97,7 @@ class Lines:
 
     def note(self, text: str) -> None:
         """A line of its own."""
-        print(text, file=self._stream, flush=True)  # noqa: T201
+        print(text, file=self._stream, flush=True)
 
     def end(self) -> None:
         """Nothing to tidy."""

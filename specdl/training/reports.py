@@ -36,7 +36,7 @@ class Reports:
         from torch.utils.tensorboard import SummaryWriter
 
         with full_disk_explained(self.folder):
-            self._events = SummaryWriter(str(self.folder), purge_step=step + 1 if step else None)  # type: ignore[no-untyped-call]
+            self._events = SummaryWriter(str(self.folder), purge_step=step + 1 if step else None)
 
     def add(self, row: Row) -> None:
         """Writes a row of measures everywhere."""

@@ -34,7 +34,9 @@ def full_disk_explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NO_SPACE:
-            raise EnvironmentFailure(f"the disk is full: can't write `{path}`; what was saved before is whole") from error
+            raise EnvironmentFailure(
+                f"the disk is full: can't write `{path}`; what was saved before is whole"
+            ) from error
         raise EnvironmentFailure(f"can't write `{path}`: {error.strerror or error}") from error
 
 

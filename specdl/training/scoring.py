@@ -14,7 +14,7 @@ from specdl.ir.program import Step
 from specdl.ir.types import DTYPES, TensorType
 from specdl.ops.base import TypeRuleError
 from specdl.spec.recipe import MetricEntry
-from specdl.training.model import StepFunction
+from specdl.training.model import Model, StepFunction
 
 
 def total_loss(step: Step) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor | None]:
@@ -55,7 +55,9 @@ class Scorer:
         self._metrics = [(entry, entry.inputs or default_inputs) for entry in metrics]
         self._made: dict[str, Any] = {}
 
-    def score(self, networks: Mapping[str, nn.Module], batches: Iterable[Mapping[str, torch.Tensor]]) -> dict[str, float]:
+    def score(
+        self, networks: Mapping[str, nn.Module], batches: Iterable[Mapping[str, torch.Tensor]]
+    ) -> dict[str, float]:
         """`loss` and each metric by name. The networks are put into eval mode and back into the mode they had."""
         modes = {name: network.training for name, network in networks.items()}
         for network in networks.values():
@@ -89,6 +91,12 @@ class Scorer:
             if entry.name not in self._made:
                 self._made[entry.name] = _make(entry, values[prediction], values[target])
             self._made[entry.name].update(values[prediction], values[target])
+
+
+def usual_inputs(model: Model, fields: Iterable[str]) -> tuple[str, str]:
+    """What a bare metric compares: the last output with `label`, or with the only field that is no input."""
+    others = [name for name in fields if name not in model.input_names]
+    return model.output_names[-1], others[0] if len(others) == 1 else "label"
 
 
 def _make(entry: MetricEntry, prediction: torch.Tensor, target: torch.Tensor) -> Any:
