@@ -106,9 +106,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "prediction", "target", "words"), REFUSED)
-def test_types_that_do_not_fit_are_refused(
-    name: str, prediction: TensorType, target: TensorType, words: str
-) -> None:
+def test_types_that_do_not_fit_are_refused(name: str, prediction: TensorType, target: TensorType, words: str) -> None:
     with pytest.raises(TypeRuleError, match=words):
         LOSSES[name].model_validate({}).infer(prediction, target)
 
