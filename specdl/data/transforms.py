@@ -257,7 +257,6 @@ class RandomAffine(Transform):
 
 
 TRANSFORMS: dict[str, type[Transform]] = {
-    transform.name: transform
-    for transform in (Resize, Normalize, Pad, RandomCrop, RandomHorizontalFlip, RandomAffine)
+    transform.name: transform for transform in (Resize, Normalize, Pad, RandomCrop, RandomHorizontalFlip, RandomAffine)
 }
 """Transforms by their name in a spec."""

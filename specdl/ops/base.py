@@ -130,6 +130,10 @@ class Op(BaseModel):
         """The Python expression over the argument names, or None for an operator that must be a module."""
         return None
 
+    def torch_parameter(self) -> str | None:
+        """The text of the tensor that the entry itself is (`parameter`, `buffer`), or None."""
+        return None
+
     def torch_targets(self, names: Sequence[str]) -> str:
         """The left side of the assignment; `_` stands for an output that nobody uses."""
         return ", ".join(names)

@@ -51,7 +51,7 @@ class _Stored(Op):
     def weights(self, *types: TensorType) -> tuple[Weight, ...]:
         return (Weight("", self._static(), buffer=self.buffer),)
 
-    def torch_parameter(self) -> str:
+    def torch_parameter(self) -> str | None:
         """The text of the tensor that the constructor assigns or registers."""
         return self.init.tensor(self._static())
 
@@ -69,7 +69,7 @@ class Parameter(_Stored):
     buffer: ClassVar[bool] = False
     reference: ClassVar[str] = f"{_DOCS}.nn.parameter.Parameter.html"
 
-    def torch_parameter(self) -> str:
+    def torch_parameter(self) -> str | None:
         return f"nn.Parameter({super().torch_parameter()})"
 
 

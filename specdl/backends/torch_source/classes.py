@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from specdl.backends.torch_source.forward import Forward, equal_runs, write_forward
-from specdl.backends.torch_source.text import Repeat, Verbatim, class_name, plain_name
+from specdl.backends.torch_source.text import Repeat, Verbatim, class_name, parse_call, plain_name
 from specdl.ir.program import Function, Node, Program
 from specdl.ir.types import TensorType
 from specdl.ops.base import Call, Op
@@ -97,9 +97,9 @@ class Builder:
         types = function.types()
         numbers: dict[Slot, Any] = {}
         if self.is_chain(function):
-            children = [Child(node, node.name, self.made(node, types, numbers, module=True)) for node in function.nodes]
+            children = [Child(node, node.name, self.made(node, types, numbers)) for node in function.nodes]
             key: Hashable = ("sequential", tuple((child.name, self.skeleton(child)) for child in children))
-            return Shape(function, "sequential", children, None, numbers, key)
+            return self.keyed(Shape(function, "sequential", children, None, numbers, key))
         owners = [node for node in function.nodes if node.shares is None and self.needs_module(node, types)]
         form = self.form(function, owners, types)
         names = self.child_names(owners, form, types)
@@ -209,33 +209,31 @@ class Builder:
         given = _given(node, types)
         for name in node.callee.support:
             self.support[name] = None
+        stored = node.callee.torch_parameter()
+        if stored is not None:
+            call = parse_call(stored)
+            if any(weight.buffer for weight in node.callee.weights(*given)):
+                call = Call("self.register_buffer", (Verbatim(f'"{node.name}"'), call))
+            return _slotted(call, node.name, "", numbers), ()
         call = node.callee.torch_module(*given)
         assert call is not None
         fields = type(node.callee).model_fields
-        positional = [*type(node.callee).inferred, *[name for name in fields if name not in type(node.callee).inferred]]
+        inferred = type(node.callee).inferred
+        positional = [*inferred, *[name for name in fields if name not in inferred]]
         keywords = dict(call.keywords)
         arguments: list[Any] = []
         for index, value in enumerate(call.arguments):
-            if isinstance(value, (Call, list)):
-                arguments.append(value)
-                continue
-            slot = Slot(node.name, positional[index] if index < len(positional) else f"argument{index}")
-            numbers[slot] = value
-            arguments.append(slot)
+            argument = positional[index] if index < len(positional) else f"argument{index}"
+            arguments.append(_slotted(value, node.name, argument, numbers))
         # An argument left out is its default, so that layers with and without it can share a class.
         named: list[tuple[str, Any]] = []
         for name in [*fields, *(key for key in keywords if key not in fields)]:
-            slot = Slot(node.name, name)
-            if slot in numbers or (name not in keywords and (name not in fields or fields[name].is_required())):
+            taken = Slot(node.name, name) in numbers
+            if taken or (name not in keywords and (name not in fields or fields[name].is_required())):
                 continue
             value = keywords.get(name, fields[name].default if name in fields else None)
-            if isinstance(value, (Call, list)):
-                named.append((name, value))
-                continue
-            numbers[slot] = value
-            named.append((name, slot))
-        used = tuple(sorted(keywords))
-        return Call(call.function, tuple(arguments), tuple(named)), used
+            named.append((name, _slotted(value, node.name, name, numbers)))
+        return Call(call.function, tuple(arguments), tuple(named)), tuple(sorted(keywords))
 
     def skeleton(self, child: Child) -> Hashable:
         """A child without its numbers."""
@@ -243,8 +241,7 @@ class Builder:
             shape = self.shapes[child.call]
             return ("function", self.ids.get(shape.key, shape.key))
         call, _ = child.call
-        fixed = tuple(item for item in call.arguments if not isinstance(item, Slot))
-        return ("operator", call.function, len(call.arguments), str(fixed))
+        return ("operator", call.function, *(_structure(item) for item in call.arguments))
 
     # ---- classes -------------------------------------------------------------------------------------
 
@@ -354,8 +351,7 @@ class Builder:
         """The call that makes a child, with parameters where the class's functions differ."""
         if isinstance(child.call, str):
             return self.construct(child.call, child.node.name, expressions)
-        call, keywords = child.call
-        del keywords
+        call, _ = child.call
         arguments = tuple(_filled(item, expressions, shape) for item in call.arguments)
         named = tuple(
             (name, _filled(item, expressions, shape))
@@ -407,8 +403,40 @@ def folded(items: Sequence[Any]) -> list[Any]:
     return out
 
 
+def _slotted(value: Any, node: str, argument: str, numbers: dict[Slot, Any]) -> Any:
+    """A value with its numbers taken out into slots; those of nested calls are told apart by position."""
+    if isinstance(value, Verbatim):
+        return value
+    if isinstance(value, Call):
+        arguments = tuple(
+            _slotted(item, node, f"{argument}_{index}" if argument else f"value{index}", numbers)
+            for index, item in enumerate(value.arguments)
+        )
+        keywords = tuple((name, _slotted(item, node, name, numbers)) for name, item in value.keywords)
+        return Call(value.function, arguments, keywords)
+    slot = Slot(node, argument or "value")
+    numbers[slot] = value
+    return slot
+
+
+def _structure(value: Any) -> Hashable:
+    """A constructor's argument without its numbers."""
+    if isinstance(value, Call):
+        names = tuple(name for name, _ in value.keywords)
+        inner = (*value.arguments, *(item for _, item in value.keywords))
+        return (value.function, names, *(_structure(item) for item in inner))
+    return "slot" if isinstance(value, Slot) else str(value)
+
+
 def _filled(item: Any, expressions: Mapping[Slot, Any], shape: Shape) -> Any:
-    return expressions.get(item, shape.numbers.get(item)) if isinstance(item, Slot) else item
+    """A constructor's argument with its slots filled: by a parameter's name, or by the number."""
+    if isinstance(item, Slot):
+        return expressions.get(item, shape.numbers.get(item))
+    if isinstance(item, Call):
+        arguments = tuple(_filled(part, expressions, shape) for part in item.arguments)
+        keywords = tuple((name, _filled(part, expressions, shape)) for name, part in item.keywords)
+        return Call(item.function, arguments, keywords)
+    return item
 
 
 def _value(shape: Shape, slot: Slot) -> Any:

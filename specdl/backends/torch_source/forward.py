@@ -105,6 +105,10 @@ def write_forward(
             _loop(run, position, count, attributes, variables, types, lines)
             position += count
             continue
+        if isinstance(node.callee, Op) and node.callee.torch_parameter() is not None:
+            variables.held[node.outputs[0]] = attributes[node.name]  # a parameter is read where it is used
+            position += 1
+            continue
         arguments = ["None" if name is None else variables.held[name] for name in node.inputs]
         expression = _expression(node, arguments, attributes, types)
         last = position == len(run) - 1
@@ -137,8 +141,6 @@ def _expression(
 ) -> str:
     module = attributes.get(node.name)
     if isinstance(node.callee, Op):
-        if not node.inputs and module is not None:
-            return module  # a parameter is read, not called
         given = [types[name] for name in node.inputs if name is not None]
         if module is None:
             expression = node.callee.torch_function(arguments, *given)

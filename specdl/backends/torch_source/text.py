@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import keyword
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from specdl.ops.base import Call
+from specdl.ops.text import literal as plain_literal
 
 WIDTH = 100
 
@@ -43,13 +45,20 @@ def literal(value: Any) -> str:
         if isinstance(value, list):
             return f"[{inner}]"
         return f"({inner},)" if len(value) == 1 else f"({inner})"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return f'float("{value}")'
-    return repr(value)
+    return plain_literal(value)
+
+
+def parse_call(text: str) -> Any:
+    """The `Call` that a piece of Python text is, its literals as values; other text stays as it is."""
+    tree = ast.parse(text, mode="eval").body
+    if isinstance(tree, ast.Call):
+        arguments = tuple(parse_call(ast.unparse(item)) for item in tree.args)
+        keywords = tuple((str(item.arg), parse_call(ast.unparse(item.value))) for item in tree.keywords)
+        return Call(ast.unparse(tree.func), arguments, keywords)
+    try:
+        return ast.literal_eval(tree)
+    except ValueError:
+        return Verbatim(text)
 
 
 def lines(prefix: str, value: Any, indent: int, suffix: str = "") -> list[str]:
