@@ -47,6 +47,7 @@ class Shape:
     children: list[Child]
     forward: Forward | None
     numbers: dict[Slot, Any]
+    defaults: dict[Slot, Any]
     key: Hashable
 
 
@@ -57,18 +58,14 @@ class SourceClass:
     name: str
     form: Form
     shapes: list[Shape]
-    parameters: list[tuple[str, Any]] = field(default_factory=list)
+    parameters: list[tuple[str, Slot]] = field(default_factory=list)
+    defaults: dict[str, Any] = field(default_factory=dict)
     expressions: dict[Slot, Any] = field(default_factory=dict)
 
     @property
     def first(self) -> Shape:
         """The function from which the text is written."""
         return self.shapes[0]
-
-    def arguments(self, function_key: str) -> tuple[tuple[str, Any], ...]:
-        """The constructor's arguments that make the module of one function."""
-        shape = next(shape for shape in self.shapes if shape.function.key == function_key)
-        return tuple((name, _value(shape, slot)) for name, slot in self.parameters)
 
 
 class Builder:
@@ -96,14 +93,15 @@ class Builder:
         """The form, the children and the forward of a function."""
         types = function.types()
         numbers: dict[Slot, Any] = {}
+        defaults: dict[Slot, Any] = {}
         if self.is_chain(function):
-            children = [Child(node, node.name, self.made(node, types, numbers)) for node in function.nodes]
+            children = [Child(node, node.name, self.made(node, types, numbers, defaults)) for node in function.nodes]
             key: Hashable = ("sequential", tuple((child.name, self.skeleton(child)) for child in children))
-            return self.keyed(Shape(function, "sequential", children, None, numbers, key))
+            return self.keyed(Shape(function, "sequential", children, None, numbers, defaults, key))
         owners = [node for node in function.nodes if node.shares is None and self.needs_module(node, types)]
         form = self.form(function, owners, types)
         names = self.child_names(owners, form, types)
-        children = [Child(node, names[node.name], self.made(node, types, numbers)) for node in owners]
+        children = [Child(node, names[node.name], self.made(node, types, numbers, defaults)) for node in owners]
         attributes = self.attributes(function, form, names, types)
         same = {key: self.ids[shape.key] for key, shape in self.shapes.items()}
         forward = write_forward(function, attributes, {}, equal_runs(function, same, attributes))
@@ -111,7 +109,7 @@ class Builder:
         text = tuple((line.text, line.training_only, line.indent) for line in forward.lines)
         own = function.name if function.kind != "iteration" else "iteration"
         return self.keyed(
-            Shape(function, form, children, forward, numbers, (own, form, skeleton, forward.inputs, text))
+            Shape(function, form, children, forward, numbers, defaults, (own, form, skeleton, forward.inputs, text))
         )
 
     def keyed(self, shape: Shape) -> Shape:
@@ -233,6 +231,8 @@ class Builder:
                 continue
             value = keywords.get(name, fields[name].default if name in fields else None)
             named.append((name, _slotted(value, node.name, name, numbers)))
+            if name in fields and not fields[name].is_required():
+                defaults[Slot(node.name, name)] = fields[name].default
         return Call(call.function, tuple(arguments), tuple(named)), tuple(sorted(keywords))
 
     def skeleton(self, child: Child) -> Hashable:
@@ -266,20 +266,25 @@ class Builder:
         """Adds the numbers that the constructors of called functions take to those of the caller."""
         for child in shape.children:
             if isinstance(child.call, str):
-                shape.numbers.update(self.child_numbers(child.node.name, child.call))
+                numbers, defaults = self.child_numbers(child.node.name, child.call)
+                shape.numbers.update(numbers)
+                shape.defaults.update(defaults)
 
-    def child_numbers(self, prefix: str, key: str) -> dict[Slot, Any]:
-        """The numbers that making one callee takes, as numbers of its caller."""
-        if self.inline(key):
-            found: dict[Slot, Any] = {}
-            shape = self.shapes[key]
-            for slot, value in shape.numbers.items():
-                found[Slot(f"{prefix}/{slot.node}", slot.argument)] = value
-            for child in shape.children:
-                if isinstance(child.call, str):
-                    found.update(self.child_numbers(f"{prefix}/{child.node.name}", child.call))
-            return found
-        return {Slot(prefix, name): value for name, value in self.classes[key].arguments(key)}
+    def child_numbers(self, prefix: str, key: str) -> tuple[dict[Slot, Any], dict[Slot, Any]]:
+        """The numbers that making one callee takes, and their defaults, as slots of its caller."""
+        shape = self.shapes[key]
+        if not self.inline(key):
+            made = self.classes[key]
+            numbers = {Slot(prefix, name): shape.numbers[slot] for name, slot in made.parameters}
+            return numbers, {Slot(prefix, name): value for name, value in made.defaults.items()}
+        numbers = {Slot(f"{prefix}/{slot.node}", slot.argument): value for slot, value in shape.numbers.items()}
+        defaults = {Slot(f"{prefix}/{slot.node}", slot.argument): value for slot, value in shape.defaults.items()}
+        for child in shape.children:
+            if isinstance(child.call, str):
+                inner = self.child_numbers(f"{prefix}/{child.node.name}", child.call)
+                numbers.update(inner[0])
+                defaults.update(inner[1])
+        return numbers, defaults
 
     def names(self, groups: Sequence[Sequence[Shape]]) -> list[str]:
         """A class name for each group: the block's or group's own, told apart by what it has more."""
@@ -316,7 +321,7 @@ class Builder:
         columns: dict[tuple[Any, ...], str] = {}
         chosen: dict[str, Slot] = {}
         for slot in list(made.first.numbers):
-            column = tuple(_key(_value(shape, slot)) for shape in made.shapes)
+            column = tuple(_key(shape.numbers[slot]) for shape in made.shapes)
             if len(set(column)) == 1:
                 continue
             if column in columns:
@@ -331,6 +336,9 @@ class Builder:
             columns[column] = name
             made.expressions[slot] = Verbatim(name)
             made.parameters.append((name, slot))
+            if slot in made.first.defaults and _key(made.first.defaults[slot]) in column:
+                made.defaults[name] = made.first.defaults[slot]
+        made.parameters.sort(key=lambda item: item[0] in made.defaults)
 
     def parameter_name(self, made: SourceClass, slot: Slot, column: tuple[Any, ...], chosen: Mapping[str, Slot]) -> str:
         """The block's own parameter where its values are these, else the argument's name."""
@@ -365,9 +373,16 @@ class Builder:
         shape = self.shapes[key]
         if not self.inline(key):
             made = self.classes[key]
-            values = [(name, expressions.get(Slot(prefix, name), value)) for name, value in made.arguments(key)]
-            positional = tuple(value for _, value in values[:2])
-            return Call(made.name, positional, tuple(values[2:]))
+            values = [
+                (name, expressions.get(Slot(prefix, name), shape.numbers[slot])) for name, slot in made.parameters
+            ]
+            positional = tuple(value for name, value in values[:2] if name not in made.defaults)
+            named = [
+                (name, value)
+                for name, value in values[len(positional) :]
+                if name not in made.defaults or isinstance(value, Verbatim) or _key(value) != _key(made.defaults[name])
+            ]
+            return Call(made.name, positional, tuple(named))
         inner = {
             Slot(slot.node.removeprefix(f"{prefix}/"), slot.argument): value
             for slot, value in expressions.items()
@@ -387,6 +402,8 @@ def sequential(function: str, items: Sequence[tuple[str, Any]]) -> Call:
     """An `nn.Sequential` of named children: numbered ones by position, others in an `OrderedDict`."""
     if [name for name, _ in items] == [str(index) for index in range(len(items))]:
         return Call(function, tuple(folded([item for _, item in items])))
+    if all(plain_name(name) for name, _ in items):
+        return Call(function, (Call("OrderedDict", (), tuple(items)),))
     return Call(function, (Call("OrderedDict", (list(items),)),))
 
 
@@ -437,10 +454,6 @@ def _filled(item: Any, expressions: Mapping[Slot, Any], shape: Shape) -> Any:
         keywords = tuple((name, _filled(part, expressions, shape)) for name, part in item.keywords)
         return Call(item.function, arguments, keywords)
     return item
-
-
-def _value(shape: Shape, slot: Slot) -> Any:
-    return shape.numbers[slot]
 
 
 def _key(value: Any) -> Hashable:
