@@ -200,7 +200,9 @@ class Builder:
                 found[node.name] = _attribute(form, names[node.name])
         return found
 
-    def made(self, node: Node, types: Mapping[str, TensorType], numbers: dict[Slot, Any], module: bool = False) -> Any:
+    def made(
+        self, node: Node, types: Mapping[str, TensorType], numbers: dict[Slot, Any], defaults: dict[Slot, Any]
+    ) -> Any:
         """The constructor of a node's module, with a slot for each number."""
         if isinstance(node.callee, str):
             return node.callee

@@ -71,6 +71,12 @@ def lines(prefix: str, value: Any, indent: int, suffix: str = "") -> list[str]:
     if not value.arguments and not value.keywords:
         return [flat]
     out = [f"{pad}{prefix}{value.function}("]
+    plain = not any(
+        isinstance(item, (Call, list)) for item in (*value.arguments, *(item for _, item in value.keywords))
+    )
+    inner = literal(Call("", value.arguments, value.keywords))[1:-1]
+    if plain and len(inner) + indent + 4 <= WIDTH:
+        return [*out, f"{pad}    {inner}", f"{pad}){suffix}"]
     for item in value.arguments:
         if isinstance(item, Call):
             out.extend(lines("", item, indent + 4, ","))
