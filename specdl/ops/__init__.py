@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from specdl.ops import activation, linear
+from specdl.ops import activation, convolution, linear
 from specdl.ops.base import Op
 
 ALL_OPS: tuple[type[Op], ...] = (
     *linear.OPS,
+    *convolution.OPS,
     *activation.OPS,
 )
 """Every operator of the language; a new family is added here."""
