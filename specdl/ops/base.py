@@ -184,6 +184,12 @@ def require_floating(x: TensorType, *, help: str | None = None) -> None:
         raise TypeRuleError(f"expects floating-point numbers, got {x}", help=help, input=0)
 
 
+def require_float32(x: TensorType) -> None:
+    """Guards that an input has the dtype of the layer's weights."""
+    if x.dtype != "float32":
+        raise TypeRuleError(f"expects float32, as its weights are, got {x}", input=0)
+
+
 def require_static(size: Dim, what: str) -> int:
     """The size as a number; weights can't depend on a size that is only known at run time."""
     if not isinstance(size, int):
