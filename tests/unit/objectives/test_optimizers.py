@@ -19,13 +19,23 @@ CASES = [
         torch.optim.SGD,
         {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4},
     ),
-    ("sgd", {"lr": 0.1, "momentum": 0.9, "dampening": 0.1}, torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.1}),
+    (
+        "sgd",
+        {"lr": 0.1, "momentum": 0.9, "dampening": 0.1},
+        torch.optim.SGD,
+        {"lr": 0.1, "momentum": 0.9, "dampening": 0.1},
+    ),
     ("adam", {}, torch.optim.Adam, {}),
     ("adam", {"betas": [0.5, 0.9], "amsgrad": True}, torch.optim.Adam, {"betas": (0.5, 0.9), "amsgrad": True}),
     ("adamw", {}, torch.optim.AdamW, {}),
     ("adamw", {"lr": 3e-3, "eps": 1e-6}, torch.optim.AdamW, {"lr": 3e-3, "eps": 1e-6}),
     ("rmsprop", {}, torch.optim.RMSprop, {}),
-    ("rmsprop", {"alpha": 0.9, "centered": True, "momentum": 0.5}, torch.optim.RMSprop, {"alpha": 0.9, "centered": True, "momentum": 0.5}),
+    (
+        "rmsprop",
+        {"alpha": 0.9, "centered": True, "momentum": 0.5},
+        torch.optim.RMSprop,
+        {"alpha": 0.9, "centered": True, "momentum": 0.5},
+    ),
 ]
 
 

@@ -62,7 +62,9 @@ CASES: list[tuple[str, dict[str, Any], Callable[[Any], Any], bool]] = [
     (
         "one_cycle",
         {"anneal_strategy": "linear", "pct_start": 0.5, "div_factor": 10.0},
-        lambda o: lr_scheduler.OneCycleLR(o, LR, total_steps=TOTAL, pct_start=0.5, div_factor=10, anneal_strategy="linear"),
+        lambda o: lr_scheduler.OneCycleLR(
+            o, LR, total_steps=TOTAL, pct_start=0.5, div_factor=10, anneal_strategy="linear"
+        ),
         False,
     ),
 ]
