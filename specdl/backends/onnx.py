@@ -82,11 +82,12 @@ def _inline(
             graph.path, graph.owner = path, weights
             types = [graph.types[name] for name in inputs if name]
             made = node.callee.onnx(graph, inputs, types)
-            for index, (name, result, type) in enumerate(zip(node.outputs, made, node.types, strict=False)):
+            suffixes = node.callee.output_names(len(node.types))
+            for index, (name, result, type) in enumerate(zip(node.outputs, made, node.types, strict=True)):
                 values[name] = result
                 graph.types[result] = type
                 if result not in inputs and result not in graph.initializers:
-                    names.setdefault(result, path if index == 0 else f"{path}.{node.callee.outputs[index]}")
+                    names.setdefault(result, path if index == 0 else f"{path}.{suffixes[index]}")
             continue
         callee = program.functions[node.callee]
         inner = {value.name: name for value, name in zip(callee.inputs, filter(None, inputs), strict=True)}
