@@ -122,10 +122,12 @@ class Linspace(_Made):
         return [literal(self.start), literal(self.end), str(self.steps)]
 
     def numbers(self) -> list[Any]:
-        gap = (self.end - self.start) / max(self.steps - 1, 1)
+        if self.steps == 1:
+            return [self.start]
+        gap = (self.end - self.start) / (self.steps - 1)
         half = self.steps // 2  # as PyTorch does, from both ends toward the middle
         low = [self.start + gap * place for place in range(half)]
-        return [*low, *(self.end - gap * (self.steps - 1 - place) for place in range(half, self.steps))][: self.steps]
+        return [*low, *(self.end - gap * (self.steps - 1 - place) for place in range(half, self.steps))]
 
 
 class Arange(_Made):

@@ -212,9 +212,9 @@ class Builder:
         call = node.callee.torch_module(*given)
         assert call is not None
         fields = type(node.callee).model_fields
-        inferred = type(node.callee).inferred
-        positional = [*inferred, *[name for name in fields if name not in inferred]]
         keywords = dict(call.keywords)
+        inferred = [name for name in type(node.callee).inferred if name not in keywords]
+        positional = [*inferred, *[name for name in fields if name not in inferred]]
         arguments: list[Any] = []
         for index, value in enumerate(call.arguments):
             argument = positional[index] if index < len(positional) else f"argument{index}"
