@@ -102,7 +102,7 @@ class Op(BaseModel):
     inputs: ClassVar[tuple[str, ...]] = ("x",)
     """Names of the inputs; `mask?` may be left out, `*xs` takes any number."""
     outputs: ClassVar[tuple[str, ...]] = ("output",)
-    """Names of the outputs."""
+    """Names of the outputs; `*pieces` is any number of them."""
     inferred: ClassVar[tuple[str, ...]] = ()
     """PyTorch arguments that come from the shapes and are never written (`in_channels`)."""
     reference: ClassVar[str] = ""
@@ -113,6 +113,8 @@ class Op(BaseModel):
     """Whether two runs in training mode differ (dropout)."""
     counted: ClassVar[bool] = True
     """Whether it takes a position in a named `sequence` (LANGUAGE rule 3)."""
+    takes_numbers: ClassVar[bool] = False
+    """Whether a Python number may stand for an input (`add(x, 1)`)."""
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         """The types of the outputs. Raises `TypeRuleError`."""
@@ -149,6 +151,10 @@ class Op(BaseModel):
     def details(self) -> str:
         """What a diagram says in small print beneath: `stride 2`."""
         return ""
+
+    def output_names(self, count: int) -> tuple[str, ...]:
+        """Names of the outputs where there are `count`: an operator with `*pieces` numbers them."""
+        return tuple(f"{index}" for index in range(count)) if self.outputs[0].startswith("*") else self.outputs
 
     @classmethod
     def positional(cls, count: int) -> tuple[str, ...]:

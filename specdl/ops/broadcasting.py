@@ -125,6 +125,7 @@ class Broadcasting(Op):
     """Dtypes of the operation that PyTorch refuses."""
     family: ClassVar[Family] = "elementwise"
     counted: ClassVar[bool] = False
+    takes_numbers: ClassVar[bool] = True
 
     def result(self, dtype: DType) -> DType:
         """The dtype of the output, from the inputs' common one."""

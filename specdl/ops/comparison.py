@@ -252,6 +252,7 @@ class Where(Op):
     family: ClassVar[Family] = "elementwise"
     inputs: ClassVar[tuple[str, ...]] = ("condition", "a", "b")
     counted: ClassVar[bool] = False
+    takes_numbers: ClassVar[bool] = True
     reference: ClassVar[str] = f"{_DOCS}.where.html"
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from specdl.ir.types import DType, TensorType
 from specdl.ops.axes import Sizes
-from specdl.ops.base import Family, OnnxGraph, Op, TypeRuleError, Weight
+from specdl.ops.base import Call, Family, OnnxGraph, Op, TypeRuleError, Weight
 from specdl.ops.initializers import Init, Initializer
 from specdl.ops.text import expression, literal, postfix
 
@@ -30,6 +30,7 @@ class _Stored(Op):
     inputs: ClassVar[tuple[str, ...]] = ()
     counted: ClassVar[bool] = False
     buffer: ClassVar[bool]
+    holder: ClassVar[str]
 
     shape: Sizes = Field(description="The whole shape, as written.")
     init: Init = Field(default=Initializer("zeros"), description="The numbers to begin with.")
@@ -51,9 +52,12 @@ class _Stored(Op):
     def weights(self, *types: TensorType) -> tuple[Weight, ...]:
         return (Weight("", self._static(), buffer=self.buffer),)
 
+    def torch_module(self, *types: TensorType) -> Call | None:
+        return Call(self.holder, (self.init.tensor(self._static()),))
+
     def torch_parameter(self) -> str:
-        """The text of the tensor that the constructor assigns or registers."""
-        return self.init.tensor(self._static())
+        """What the constructor assigns, as text: `nn.Parameter(torch.zeros(1, 1, 768))`."""
+        return literal(self.torch_module())
 
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
         return (graph.weight(""),)
@@ -67,10 +71,8 @@ class Parameter(_Stored):
 
     operator: ClassVar[str] = "parameter"
     buffer: ClassVar[bool] = False
+    holder: ClassVar[str] = "nn.Parameter"
     reference: ClassVar[str] = f"{_DOCS}.nn.parameter.Parameter.html"
-
-    def torch_parameter(self) -> str:
-        return f"nn.Parameter({super().torch_parameter()})"
 
 
 class Buffer(_Stored):
@@ -78,6 +80,7 @@ class Buffer(_Stored):
 
     operator: ClassVar[str] = "buffer"
     buffer: ClassVar[bool] = True
+    holder: ClassVar[str] = "nn.Buffer"
     reference: ClassVar[str] = f"{_DOCS}.nn.parameter.Buffer.html"
 
 
