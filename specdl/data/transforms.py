@@ -173,7 +173,8 @@ class RandomCrop(Transform):
         import torch
 
         count = len(tensor)
-        free = [tensor.shape[axis] + 2 * self.padding - size for axis, size in zip((2, 3), spread(self.size, 2))]
+        height, width = spread(self.size, 2)
+        free = (tensor.shape[2] + 2 * self.padding - height, tensor.shape[3] + 2 * self.padding - width)
         if generator is None:
             return [torch.full((count,), most // 2) for most in free]
         return [torch.randint(0, most + 1, (count,), generator=generator) for most in free]
@@ -257,7 +258,6 @@ class RandomAffine(Transform):
 
 
 TRANSFORMS: dict[str, type[Transform]] = {
-    transform.name: transform
-    for transform in (Resize, Normalize, Pad, RandomCrop, RandomHorizontalFlip, RandomAffine)
+    transform.name: transform for transform in (Resize, Normalize, Pad, RandomCrop, RandomHorizontalFlip, RandomAffine)
 }
 """Transforms by their name in a spec."""

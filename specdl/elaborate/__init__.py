@@ -35,10 +35,17 @@ def bind_sections(spec: Spec, diagnostics: Diagnostics) -> tuple[Elaborator, dic
     sections: dict[str, Any] = {}
     for key, value in spec.sections.items():
         try:
-            sections[key] = elaborator.resolve(value, spec.spans.child(key), scope)
+            sections[key] = _lists(elaborator.resolve(value, spec.spans.child(key), scope))
         except Poisoned:
             continue
     return elaborator, sections
+
+
+def _lists(value: Any) -> Any:
+    """A resolved section as YAML gave it: lists, not tuples."""
+    if isinstance(value, tuple):
+        return [_lists(item) for item in value]
+    return {key: _lists(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def elaborate(elaborator: Elaborator, fields: Mapping[str, TensorType] | None = None) -> Program | None:

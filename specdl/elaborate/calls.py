@@ -152,7 +152,8 @@ class Calls(Resolver):
         notes: list[Note] = []
         if error.input is not None and error.input < len(inputs):
             source = inputs[error.input]
-            if source is not None and source.span != entry.span:
+            told = {entry.span, *(note.span for note in frame.notes)}
+            if source is not None and source.span not in told:
                 notes.append(Note(f"its input {source.type} comes from here", source.span))
         span = spans.at(error.argument) if error.argument is not None else entry.operator.span
         return self.fail(frame, "E0204", f"`{name}` {error.message}", span, help=error.help, notes=notes)
@@ -178,15 +179,17 @@ class Calls(Resolver):
         self.enter(node, site)
 
     def enter(self, node: NodeDraft, site: Site) -> None:
-        """Adds a named node to its level. Raises `Poisoned` where two layers with weights share a name."""
+        """Adds a named node to its level; two layers with weights can't share a name."""
         holder = site.draft.name_layer(node)
         if holder is not None:
             message = f"two layers with weights are called `{node.name}`"
             looped = holder.span == node.span
             help = f"number them: `{node.name}_$(index) = …`" if looped else "give one of them another name"
-            raise self.fail(
+            self.fail(
                 site.frame, "E0305", message, node.span, help=help, notes=[Note("the first one is here", holder.span)]
             )
+            node.name = site.draft.free_layer_name(node.name)
+            site.draft.name_layer(node)
         site.draft.nodes.append(node)
 
     def finish(self, node: NodeDraft, own_name: str | None, draft: FunctionDraft) -> Bound:

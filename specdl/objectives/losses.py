@@ -276,7 +276,6 @@ class KlDiv(_Elementwise):
 
 
 LOSSES: dict[str, type[Loss]] = {
-    loss.operator: loss
-    for loss in (CrossEntropy, Nll, Mse, L1, SmoothL1, Huber, Bce, BceWithLogits, KlDiv)
+    loss.operator: loss for loss in (CrossEntropy, Nll, Mse, L1, SmoothL1, Huber, Bce, BceWithLogits, KlDiv)
 }
 """Losses by their name in a spec."""

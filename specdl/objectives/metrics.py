@@ -49,7 +49,8 @@ class _Classification(Metric):
 
     ignore_index: int | None = Field(default=None, description="A label that is left out (padding).")
     threshold: float = Field(
-        default=0.0, description="The single score of two classes above which it is yes: 0 for logits, 0.5 after sigmoid."
+        default=0.0,
+        description="The single score of two classes above which it is yes: 0 for logits, 0.5 after sigmoid.",
     )
 
     def check(self, prediction: TensorType, target: TensorType) -> None:

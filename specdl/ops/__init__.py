@@ -5,6 +5,7 @@ from __future__ import annotations
 from specdl.ops import (
     activation,
     comparison,
+    convolution,
     elementwise,
     embedding,
     linear,
@@ -19,6 +20,7 @@ from specdl.ops.base import Op
 
 ALL_OPS: tuple[type[Op], ...] = (
     *linear.OPS,
+    *convolution.OPS,
     *activation.OPS,
     *embedding.OPS,
     *recurrent.OPS,

@@ -83,7 +83,6 @@ class OnnxGraph(Protocol):
     def initializer(self, suffix: str, array: Any) -> str: ...
     def constant(self, value: Any, dtype: DType) -> str: ...
     def shape(self, dims: Sequence[Dim]) -> str: ...
-    def dim(self, dim: Dim) -> str: ...
     def reshape(self, value: str, dims: Sequence[Dim]) -> str: ...
     def cast(self, value: str, dtype: DType) -> str: ...
 
@@ -113,6 +112,8 @@ class Op(BaseModel):
     """Whether two runs in training mode differ (dropout)."""
     counted: ClassVar[bool] = True
     """Whether it takes a position in a named `sequence` (LANGUAGE rule 3)."""
+    stored: ClassVar[bool] = False
+    """Whether the entry is itself a tensor of the model (`parameter`, `buffer`): its name is the whole key."""
     takes_numbers: ClassVar[bool] = False
     """Whether a Python number may stand for an input (`add(x, 1)`)."""
 
@@ -181,6 +182,12 @@ def require_floating(x: TensorType, *, help: str | None = None) -> None:
     """Guards that an input is floating point."""
     if not x.floating:
         raise TypeRuleError(f"expects floating-point numbers, got {x}", help=help, input=0)
+
+
+def require_float32(x: TensorType) -> None:
+    """Guards that an input has the dtype of the layer's weights."""
+    if x.dtype != "float32":
+        raise TypeRuleError(f"expects float32, as its weights are, got {x}", input=0)
 
 
 def require_static(size: Dim, what: str) -> int:

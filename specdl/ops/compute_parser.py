@@ -12,7 +12,7 @@ import operator
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -84,10 +84,10 @@ class _Reader:
         self.source, self.lead, self.constants = source, lead, constants
         self.bytes = source.encode()
 
-    def fail(self, node: ast.AST, message: str, help: str | None = None) -> NoReturn:
-        """Raises the error at a node."""
+    def fail(self, node: ast.AST, message: str, help: str | None = None) -> ComputeError:
+        """The error at a node, to be raised."""
         start, end = self.extent(node)
-        raise ComputeError(message, self.lead + start, max(end - start, 1), help)
+        return ComputeError(message, self.lead + start, max(end - start, 1), help)
 
     def extent(self, node: ast.AST) -> tuple[int, int]:
         """First and last character of a node; Python counts in bytes."""
@@ -113,7 +113,9 @@ class _Reader:
     def tree(self, node: ast.expr, depth: int) -> ComputeTree:
         """The tree of a node. Raises `ComputeError`."""
         if depth > MAX_DEPTH:
-            self.fail(node, f"this is nested deeper than {MAX_DEPTH} levels", "give a part of it a name of its own")
+            raise self.fail(
+                node, f"this is nested deeper than {MAX_DEPTH} levels", "give a part of it a name of its own"
+            )
         match node:
             case ast.Name(id=name):
                 return self.number(self.constants[name], node) if name in self.constants else Ref(name)
@@ -129,7 +131,7 @@ class _Reader:
                     node, _COMPARE.get(type(sign)), self.tree(left, depth + 1), self.tree(right, depth + 1)
                 )
             case ast.Compare():
-                self.fail(node, "comparisons can't be chained", "write `(low < x) & (x < high)`")
+                raise self.fail(node, "comparisons can't be chained", "write `(low < x) & (x < high)`")
             case ast.BoolOp(op=word):
                 return self.boolean(node, "&" if isinstance(word, ast.And) else "|")
             case ast.IfExp(test=test, body=body, orelse=other):
@@ -139,16 +141,18 @@ class _Reader:
             case ast.Call(func=ast.Name(id=name)):
                 return self.call(node, name, depth)
             case ast.List() | ast.Tuple():
-                self.fail(node, "a list can only stand as an argument", "join values with `concat` or `stack`")
+                raise self.fail(node, "a list can only stand as an argument", "join values with `concat` or `stack`")
             case ast.Attribute():
-                self.fail(node, "values have no attributes here", "write functions around values: `sum(x, dim=1)`")
+                raise self.fail(
+                    node, "values have no attributes here", "write functions around values: `sum(x, dim=1)`"
+                )
             case _:
-                self.fail(node, f"`compute` doesn't know {type(node).__name__.lower()} expressions")
+                raise self.fail(node, f"`compute` doesn't know {type(node).__name__.lower()} expressions")
 
     def number(self, value: Any, node: ast.AST) -> Constant:
         """A number as a leaf."""
         if not isinstance(value, (bool, int, float, SymDim)):
-            self.fail(node, f"expected a value or a number, got {_shown(value)}")
+            raise self.fail(node, f"expected a value or a number, got {_shown(value)}")
         return Constant(value, literal(value))
 
     def apply(self, node: ast.AST, op: Op, *arguments: ComputeTree) -> Apply:
@@ -164,7 +168,7 @@ class _Reader:
     ) -> ComputeTree:
         """An infix operator; between two numbers it is worked out."""
         if known is None:
-            self.fail(node, "`compute` doesn't know this operator")
+            raise self.fail(node, "`compute` doesn't know this operator")
         symbol, cls, function = known
         if isinstance(left, Constant) and isinstance(right, Constant):
             value = self.folded(node, function, left.value, right.value)
@@ -176,7 +180,7 @@ class _Reader:
         if isinstance(node.op, ast.Not):
             if isinstance(operand, Constant) and not isinstance(operand.value, SymDim):
                 return Constant(not operand.value, literal(not operand.value))
-            self.fail(node, "`not` needs a constant", "write `~x` for each element of a value")
+            raise self.fail(node, "`not` needs a constant", "write `~x` for each element of a value")
         if isinstance(node.op, ast.UAdd):
             return operand
         minus = isinstance(node.op, ast.USub)
@@ -189,20 +193,20 @@ class _Reader:
         """The result of arithmetic on two numbers, bounded."""
         whole = isinstance(left, int) and isinstance(right, int)
         if function is operator.pow and whole and abs(right) * max(left.bit_length(), 1) > MAX_BITS:
-            self.fail(node, "this number is too large")
+            raise self.fail(node, "this number is too large")
         try:
             value = function(left, right)
         except (ArithmeticError, TypeError, ValueError) as error:
-            self.fail(node, f"this can't be worked out: {error}")
+            raise self.fail(node, f"this can't be worked out: {error}") from None
         if isinstance(value, complex) or (isinstance(value, int) and value.bit_length() > MAX_BITS):
-            self.fail(node, "this number is too large" if isinstance(value, int) else "this isn't a real number")
+            raise self.fail(node, "this number is too large" if isinstance(value, int) else "this isn't a real number")
         return value
 
     def boolean(self, node: ast.BoolOp, sign: str) -> ComputeTree:
         """`and`, `or` between constants; of values they are written `&` and `|`."""
         if not all(self.constant_like(item) for item in node.values):
             word = "and" if sign == "&" else "or"
-            self.fail(node, f"`{word}` needs constants", f"write `{sign}` for each element of values")
+            raise self.fail(node, f"`{word}` needs constants", f"write `{sign}` for each element of values")
         value = self.condition(node)
         return Constant(value, literal(value))
 
@@ -218,7 +222,7 @@ class _Reader:
     def condition(self, node: ast.expr) -> bool:
         """The truth of a constant condition. Raises `ComputeError` where it depends on values."""
         if not self.constant_like(node):
-            self.fail(
+            raise self.fail(
                 node, "this condition isn't a constant", "choose element by element with `where(condition, a, b)`"
             )
         if isinstance(node, ast.BoolOp):
@@ -226,7 +230,7 @@ class _Reader:
             return all(results) if isinstance(node.op, ast.And) else any(results)
         value = self.constant(node)
         if isinstance(value, SymDim):
-            self.fail(node, f"`{value}` is known only when the model runs")
+            raise self.fail(node, f"`{value}` is known only when the model runs")
         return bool(value)
 
     def constant(self, node: ast.expr) -> Any:
@@ -244,10 +248,10 @@ class _Reader:
                 pair = (self.constant(left), self.constant(right))
                 return self.folded(node, _COMPARE[type(sign)][2], *pair)
         if not self.constant_like(node):
-            self.fail(node, "expected a constant here", "parameters are written `$name`")
+            raise self.fail(node, "expected a constant here", "parameters are written `$name`")
         tree = self.tree(node, 0)
         if not isinstance(tree, Constant):
-            self.fail(node, "expected a constant here")
+            raise self.fail(node, "expected a constant here")
         return tree.value
 
     # ---- indexing ------------------------------------------------------------------------------------
@@ -261,12 +265,12 @@ class _Reader:
                 items.append(self.slice(part, arguments))
             elif isinstance(part, ast.Constant) and part.value is Ellipsis:
                 if "..." in items:
-                    self.fail(part, "`...` can stand once in an index")
+                    raise self.fail(part, "`...` can stand once in an index")
                 items.append("...")
             elif self.constant_like(part):
                 place = self.constant(part)
                 if place is not None and (isinstance(place, bool) or not isinstance(place, int)):
-                    self.fail(part, f"a place is an integer, got {_shown(place)}")
+                    raise self.fail(part, f"a place is an integer, got {_shown(place)}")
                 items.append(place)
             else:
                 items.append("tensor")
@@ -279,13 +283,13 @@ class _Reader:
         for bound in (part.lower, part.upper):
             value = None if bound is None else self.constant(bound)
             if value is not None and (isinstance(value, bool) or not isinstance(value, (int, SymDim))):
-                self.fail(bound or part, f"the bounds of a slice are integers, got {_shown(value)}")
+                raise self.fail(bound or part, f"the bounds of a slice are integers, got {_shown(value)}")
             if isinstance(value, SymDim):
                 arguments.append(Constant(value, str(value)))
             bounds.append(value)
         step = 1 if part.step is None else self.constant(part.step)
         if isinstance(step, bool) or not isinstance(step, int) or step < 1:
-            self.fail(part.step or part, f"the step of a slice is an integer of at least 1, got {_shown(step)}")
+            raise self.fail(part.step or part, f"the step of a slice is an integer of at least 1, got {_shown(step)}")
         return Slice(bounds[0], bounds[1], step)
 
     # ---- calls ---------------------------------------------------------------------------------------
@@ -295,7 +299,7 @@ class _Reader:
         if any(isinstance(argument, ast.Starred) for argument in node.args) or any(
             keyword.arg is None for keyword in node.keywords
         ):
-            self.fail(node, "arguments can't be unpacked here")
+            raise self.fail(node, "arguments can't be unpacked here")
         cls = self.function(node, name)
         ports = [port.rstrip("?") for port in cls.inputs if port != "like?"]
         inputs: dict[str, list[ast.expr]] = {}
@@ -312,19 +316,19 @@ class _Reader:
             positional = positional[len(ports) :]
         names = cls.positional(len(positional))
         if len(positional) > len(names):
-            self.fail(positional[len(names)], f"`{name}` takes no more arguments")
+            raise self.fail(positional[len(names)], f"`{name}` takes no more arguments")
         fields.update(zip(names, positional, strict=True))
         for keyword in node.keywords:
             assert keyword.arg is not None
             if keyword.arg in fields or keyword.arg in inputs:
-                self.fail(keyword, f"`{name}` gets `{keyword.arg}` twice")
+                raise self.fail(keyword, f"`{name}` gets `{keyword.arg}` twice")
             if keyword.arg in ports:
                 inputs[keyword.arg] = [keyword.value]
             else:
                 fields[keyword.arg] = keyword.value
         for port in cls.inputs:
             if not port.endswith("?") and not inputs.get(port):
-                self.fail(node, f"`{name}` needs its input `{port.lstrip('*')}`")
+                raise self.fail(node, f"`{name}` needs its input `{port.lstrip('*')}`")
         op = self.operator(node, cls, fields)
         chosen = [item for port in ports for item in inputs.get(port, [])]
         return self.apply(node, op, *(self.tree(item, depth + 1) for item in chosen))
@@ -336,9 +340,9 @@ class _Reader:
         cls = OPERATORS.get(name)
         if cls is None:
             known = [*_EXTREMES, *(key for key, item in OPERATORS.items() if _is_function(item))]
-            self.fail(node.func, f"there is no function `{name}`", did_you_mean(name, known))
+            raise self.fail(node.func, f"there is no function `{name}`", did_you_mean(name, known))
         if not _is_function(cls):
-            self.fail(node.func, f"`{name}` can't be part of an expression", "make it a layer of its own")
+            raise self.fail(node.func, f"`{name}` can't be part of an expression", "make it a layer of its own")
         return cls
 
     def operator(self, node: ast.Call, cls: type[Op], fields: Mapping[str, ast.expr]) -> Op:
@@ -347,15 +351,22 @@ class _Reader:
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            argument = str(first["loc"][0]) if first["loc"] else ""
-            place: ast.AST = fields.get(argument, node)
-            if first["type"] == "extra_forbidden":
-                self.fail(place, f"`{cls.operator}` has no argument `{argument}`", _choice(argument, cls))
-            if first["type"] == "missing":
-                self.fail(node, f"`{cls.operator}` needs `{argument}`", cls.model_fields[argument].description)
-            about = f"`{argument}` of `{cls.operator}`" if argument else f"`{cls.operator}`"
-            self.fail(place, f"{about}: {first['msg'].removeprefix('Value error, ')}")
+            raise self.refused(node, cls, fields, error) from None
+
+    def refused(
+        self, node: ast.Call, cls: type[Op], fields: Mapping[str, ast.expr], error: ValidationError
+    ) -> ComputeError:
+        """What pydantic says against a call's arguments, at the argument."""
+        first = error.errors(include_url=False)[0]
+        argument = str(first["loc"][0]) if first["loc"] else ""
+        if first["type"] == "extra_forbidden":
+            keyword = next(keyword for keyword in node.keywords if keyword.arg == argument)
+            return self.fail(keyword, f"`{cls.operator}` has no argument `{argument}`", _choice(argument, cls))
+        if first["type"] == "missing":
+            return self.fail(node, f"`{cls.operator}` needs `{argument}`", cls.model_fields[argument].description)
+        about = f"`{argument}` of `{cls.operator}`" if argument else f"`{cls.operator}`"
+        message = first["msg"].removeprefix("Value error, ")
+        return self.fail(fields.get(argument, node), f"{about}: {message}")
 
 
 def _is_function(cls: type[Op]) -> bool:

@@ -29,6 +29,7 @@ class _Stored(Op):
     main: ClassVar[str | None] = "shape"
     inputs: ClassVar[tuple[str, ...]] = ()
     counted: ClassVar[bool] = False
+    stored: ClassVar[bool] = True
     buffer: ClassVar[bool]
     holder: ClassVar[str]
 
@@ -54,10 +55,6 @@ class _Stored(Op):
 
     def torch_module(self, *types: TensorType) -> Call | None:
         return Call(self.holder, (self.init.tensor(self._static()),))
-
-    def torch_parameter(self) -> str:
-        """What the constructor assigns, as text: `nn.Parameter(torch.zeros(1, 1, 768))`."""
-        return literal(self.torch_module())
 
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
         return (graph.weight(""),)
@@ -125,10 +122,12 @@ class Linspace(_Made):
         return [literal(self.start), literal(self.end), str(self.steps)]
 
     def numbers(self) -> list[Any]:
-        gap = (self.end - self.start) / max(self.steps - 1, 1)
+        if self.steps == 1:
+            return [self.start]
+        gap = (self.end - self.start) / (self.steps - 1)
         half = self.steps // 2  # as PyTorch does, from both ends toward the middle
         low = [self.start + gap * place for place in range(half)]
-        return [*low, *(self.end - gap * (self.steps - 1 - place) for place in range(half, self.steps))][: self.steps]
+        return [*low, *(self.end - gap * (self.steps - 1 - place) for place in range(half, self.steps))]
 
 
 class Arange(_Made):

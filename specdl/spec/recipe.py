@@ -77,7 +77,9 @@ class Clip(_Section):
 class EarlyStopping(_Section):
     """Ends training when a measure no longer improves."""
 
-    monitor: str = Field(default="validation/loss", description="The measure: `validation/loss`, `validation/accuracy`.")
+    monitor: str = Field(
+        default="validation/loss", description="The measure: `validation/loss`, `validation/accuracy`."
+    )
     mode: Literal["min", "max"] | None = Field(default=None, description="Which way is better; known for metrics.")
     patience: int = Field(default=5, ge=1, description="Validations without improvement before it ends.")
     min_delta: float = Field(default=0.0, ge=0, description="What counts as an improvement.")
@@ -203,9 +205,11 @@ def parse_recipe(sections: Mapping[str, Any], spans: SpanTree, diagnostics: Diag
     train: Train | None = Train()
     if section is not None:
         tree = spans.child("train")
-        train = validate(Train, section, tree, diagnostics, what="train", code="E0501") if _mapping(
-            section, tree, "train", diagnostics
-        ) else None
+        train = (
+            validate(Train, section, tree, diagnostics, what="train", code="E0501")
+            if _mapping(section, tree, "train", diagnostics)
+            else None
+        )
     if any(item.severity == "error" for item in diagnostics.items[before:]):
         return None
     assert optimizer is not None
@@ -262,7 +266,9 @@ def _instance(
     elif not isinstance(arguments, Mapping):
         if cls.main is None:
             diagnostics.add(
-                "E0501", f"`{name}` takes its arguments by name, got {show(arguments)}", spans.span,
+                "E0501",
+                f"`{name}` takes its arguments by name, got {show(arguments)}",
+                spans.span,
                 help=f"write `{name}: {{argument: value}}`",
             )
             return None
@@ -322,9 +328,7 @@ _TRAINING = {"$(training)": True, "$training": True, True: False}
 def _transform(entry: Entry, fields: dict[str, TensorType], diagnostics: Diagnostics) -> TransformEntry | None:
     """One entry; writes the types behind it into `fields`."""
     name = entry.operator.value
-    transform = _instance(
-        name, entry.arguments, entry.operator.span, entry.spans, TRANSFORMS, "transform", diagnostics
-    )
+    transform = _instance(name, entry.arguments, entry.operator.span, entry.spans, TRANSFORMS, "transform", diagnostics)
     if transform is None:
         return None
     if not entry.inputs or not entry.targets or len(entry.inputs) != len(entry.targets):

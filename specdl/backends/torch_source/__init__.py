@@ -15,7 +15,7 @@ from importlib.resources import files
 from specdl.backends.torch_source.classes import Builder, SourceClass, folded, sequential
 from specdl.backends.torch_source.forward import Line, write_forward
 from specdl.backends.torch_source.text import lines as call_lines
-from specdl.backends.torch_source.text import plain_name
+from specdl.backends.torch_source.text import literal, plain_name
 from specdl.diagnostics import Span
 from specdl.ir.program import Function, Program, Step
 
@@ -97,7 +97,10 @@ def _write_class(out: _Writer, builder: Builder, made: SourceClass) -> None:
     base = {"sequential": "nn.Sequential", "list": "nn.ModuleList", "module": "nn.Module", "dict": "nn.ModuleDict"}
     out.add("", "", f"class {made.name}({base[made.form]}):", span=shape.function.span)
     out.add(f'    """{_signature(shape.function, made)}"""', "")
-    parameters = "".join(f", {name}" for name, _ in made.parameters)
+    parameters = "".join(
+        f", {name}={literal(made.defaults[name])}" if name in made.defaults else f", {name}"
+        for name, _ in made.parameters
+    )
     has_init = bool(shape.children) or bool(made.parameters)
     calls = []
     for child in shape.children:

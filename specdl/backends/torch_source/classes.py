@@ -47,6 +47,7 @@ class Shape:
     children: list[Child]
     forward: Forward | None
     numbers: dict[Slot, Any]
+    defaults: dict[Slot, Any]
     key: Hashable
 
 
@@ -57,18 +58,14 @@ class SourceClass:
     name: str
     form: Form
     shapes: list[Shape]
-    parameters: list[tuple[str, Any]] = field(default_factory=list)
+    parameters: list[tuple[str, Slot]] = field(default_factory=list)
+    defaults: dict[str, Any] = field(default_factory=dict)
     expressions: dict[Slot, Any] = field(default_factory=dict)
 
     @property
     def first(self) -> Shape:
         """The function from which the text is written."""
         return self.shapes[0]
-
-    def arguments(self, function_key: str) -> tuple[tuple[str, Any], ...]:
-        """The constructor's arguments that make the module of one function."""
-        shape = next(shape for shape in self.shapes if shape.function.key == function_key)
-        return tuple((name, _value(shape, slot)) for name, slot in self.parameters)
 
 
 class Builder:
@@ -96,14 +93,15 @@ class Builder:
         """The form, the children and the forward of a function."""
         types = function.types()
         numbers: dict[Slot, Any] = {}
+        defaults: dict[Slot, Any] = {}
         if self.is_chain(function):
-            children = [Child(node, node.name, self.made(node, types, numbers, module=True)) for node in function.nodes]
+            children = [Child(node, node.name, self.made(node, types, numbers, defaults)) for node in function.nodes]
             key: Hashable = ("sequential", tuple((child.name, self.skeleton(child)) for child in children))
-            return Shape(function, "sequential", children, None, numbers, key)
+            return self.keyed(Shape(function, "sequential", children, None, numbers, defaults, key))
         owners = [node for node in function.nodes if node.shares is None and self.needs_module(node, types)]
         form = self.form(function, owners, types)
         names = self.child_names(owners, form, types)
-        children = [Child(node, names[node.name], self.made(node, types, numbers)) for node in owners]
+        children = [Child(node, names[node.name], self.made(node, types, numbers, defaults)) for node in owners]
         attributes = self.attributes(function, form, names, types)
         same = {key: self.ids[shape.key] for key, shape in self.shapes.items()}
         forward = write_forward(function, attributes, {}, equal_runs(function, same, attributes))
@@ -111,7 +109,7 @@ class Builder:
         text = tuple((line.text, line.training_only, line.indent) for line in forward.lines)
         own = function.name if function.kind != "iteration" else "iteration"
         return self.keyed(
-            Shape(function, form, children, forward, numbers, (own, form, skeleton, forward.inputs, text))
+            Shape(function, form, children, forward, numbers, defaults, (own, form, skeleton, forward.inputs, text))
         )
 
     def keyed(self, shape: Shape) -> Shape:
@@ -140,7 +138,7 @@ class Builder:
         """Whether the node can be an `nn.Module` in a chain."""
         if isinstance(node.callee, str):
             return True
-        return node.callee.torch_module(*_given(node, types)) is not None
+        return not node.callee.stored and node.callee.torch_module(*_given(node, types)) is not None
 
     def needs_module(self, node: Node, types: Mapping[str, TensorType]) -> bool:
         """Whether the node has an attribute of its own: it has weights, or no form as a function."""
@@ -202,7 +200,9 @@ class Builder:
                 found[node.name] = _attribute(form, names[node.name])
         return found
 
-    def made(self, node: Node, types: Mapping[str, TensorType], numbers: dict[Slot, Any], module: bool = False) -> Any:
+    def made(
+        self, node: Node, types: Mapping[str, TensorType], numbers: dict[Slot, Any], defaults: dict[Slot, Any]
+    ) -> Any:
         """The constructor of a node's module, with a slot for each number."""
         if isinstance(node.callee, str):
             return node.callee
@@ -212,30 +212,24 @@ class Builder:
         call = node.callee.torch_module(*given)
         assert call is not None
         fields = type(node.callee).model_fields
-        positional = [*type(node.callee).inferred, *[name for name in fields if name not in type(node.callee).inferred]]
         keywords = dict(call.keywords)
+        inferred = [name for name in type(node.callee).inferred if name not in keywords]
+        positional = [*inferred, *[name for name in fields if name not in inferred]]
         arguments: list[Any] = []
         for index, value in enumerate(call.arguments):
-            if isinstance(value, (Call, list)):
-                arguments.append(value)
-                continue
-            slot = Slot(node.name, positional[index] if index < len(positional) else f"argument{index}")
-            numbers[slot] = value
-            arguments.append(slot)
+            argument = positional[index] if index < len(positional) else f"argument{index}"
+            arguments.append(_slotted(value, node.name, argument, numbers))
         # An argument left out is its default, so that layers with and without it can share a class.
         named: list[tuple[str, Any]] = []
         for name in [*fields, *(key for key in keywords if key not in fields)]:
-            slot = Slot(node.name, name)
-            if slot in numbers or (name not in keywords and (name not in fields or fields[name].is_required())):
+            taken = Slot(node.name, name) in numbers
+            if taken or (name not in keywords and (name not in fields or fields[name].is_required())):
                 continue
             value = keywords.get(name, fields[name].default if name in fields else None)
-            if isinstance(value, (Call, list)):
-                named.append((name, value))
-                continue
-            numbers[slot] = value
-            named.append((name, slot))
-        used = tuple(sorted(keywords))
-        return Call(call.function, tuple(arguments), tuple(named)), used
+            named.append((name, _slotted(value, node.name, name, numbers)))
+            if name in fields and not fields[name].is_required():
+                defaults[Slot(node.name, name)] = fields[name].default
+        return Call(call.function, tuple(arguments), tuple(named)), tuple(sorted(keywords))
 
     def skeleton(self, child: Child) -> Hashable:
         """A child without its numbers."""
@@ -243,8 +237,7 @@ class Builder:
             shape = self.shapes[child.call]
             return ("function", self.ids.get(shape.key, shape.key))
         call, _ = child.call
-        fixed = tuple(item for item in call.arguments if not isinstance(item, Slot))
-        return ("operator", call.function, len(call.arguments), str(fixed))
+        return ("operator", call.function, *(_structure(item) for item in call.arguments))
 
     # ---- classes -------------------------------------------------------------------------------------
 
@@ -269,20 +262,25 @@ class Builder:
         """Adds the numbers that the constructors of called functions take to those of the caller."""
         for child in shape.children:
             if isinstance(child.call, str):
-                shape.numbers.update(self.child_numbers(child.node.name, child.call))
+                numbers, defaults = self.child_numbers(child.node.name, child.call)
+                shape.numbers.update(numbers)
+                shape.defaults.update(defaults)
 
-    def child_numbers(self, prefix: str, key: str) -> dict[Slot, Any]:
-        """The numbers that making one callee takes, as numbers of its caller."""
-        if self.inline(key):
-            found: dict[Slot, Any] = {}
-            shape = self.shapes[key]
-            for slot, value in shape.numbers.items():
-                found[Slot(f"{prefix}/{slot.node}", slot.argument)] = value
-            for child in shape.children:
-                if isinstance(child.call, str):
-                    found.update(self.child_numbers(f"{prefix}/{child.node.name}", child.call))
-            return found
-        return {Slot(prefix, name): value for name, value in self.classes[key].arguments(key)}
+    def child_numbers(self, prefix: str, key: str) -> tuple[dict[Slot, Any], dict[Slot, Any]]:
+        """The numbers that making one callee takes, and their defaults, as slots of its caller."""
+        shape = self.shapes[key]
+        if not self.inline(key):
+            made = self.classes[key]
+            numbers = {Slot(prefix, name): shape.numbers[slot] for name, slot in made.parameters}
+            return numbers, {Slot(prefix, name): value for name, value in made.defaults.items()}
+        numbers = {Slot(f"{prefix}/{slot.node}", slot.argument): value for slot, value in shape.numbers.items()}
+        defaults = {Slot(f"{prefix}/{slot.node}", slot.argument): value for slot, value in shape.defaults.items()}
+        for child in shape.children:
+            if isinstance(child.call, str):
+                inner = self.child_numbers(f"{prefix}/{child.node.name}", child.call)
+                numbers.update(inner[0])
+                defaults.update(inner[1])
+        return numbers, defaults
 
     def names(self, groups: Sequence[Sequence[Shape]]) -> list[str]:
         """A class name for each group: the block's or group's own, told apart by what it has more."""
@@ -319,7 +317,7 @@ class Builder:
         columns: dict[tuple[Any, ...], str] = {}
         chosen: dict[str, Slot] = {}
         for slot in list(made.first.numbers):
-            column = tuple(_key(_value(shape, slot)) for shape in made.shapes)
+            column = tuple(_key(shape.numbers[slot]) for shape in made.shapes)
             if len(set(column)) == 1:
                 continue
             if column in columns:
@@ -334,6 +332,9 @@ class Builder:
             columns[column] = name
             made.expressions[slot] = Verbatim(name)
             made.parameters.append((name, slot))
+            if slot in made.first.defaults and _key(made.first.defaults[slot]) in column:
+                made.defaults[name] = made.first.defaults[slot]
+        made.parameters.sort(key=lambda item: item[0] in made.defaults)
 
     def parameter_name(self, made: SourceClass, slot: Slot, column: tuple[Any, ...], chosen: Mapping[str, Slot]) -> str:
         """The block's own parameter where its values are these, else the argument's name."""
@@ -354,8 +355,7 @@ class Builder:
         """The call that makes a child, with parameters where the class's functions differ."""
         if isinstance(child.call, str):
             return self.construct(child.call, child.node.name, expressions)
-        call, keywords = child.call
-        del keywords
+        call, _ = child.call
         arguments = tuple(_filled(item, expressions, shape) for item in call.arguments)
         named = tuple(
             (name, _filled(item, expressions, shape))
@@ -369,9 +369,16 @@ class Builder:
         shape = self.shapes[key]
         if not self.inline(key):
             made = self.classes[key]
-            values = [(name, expressions.get(Slot(prefix, name), value)) for name, value in made.arguments(key)]
-            positional = tuple(value for _, value in values[:2])
-            return Call(made.name, positional, tuple(values[2:]))
+            values = [
+                (name, expressions.get(Slot(prefix, name), shape.numbers[slot])) for name, slot in made.parameters
+            ]
+            positional = tuple(value for name, value in values[:2] if name not in made.defaults)
+            named = [
+                (name, value)
+                for name, value in values[len(positional) :]
+                if name not in made.defaults or isinstance(value, Verbatim) or _key(value) != _key(made.defaults[name])
+            ]
+            return Call(made.name, positional, tuple(named))
         inner = {
             Slot(slot.node.removeprefix(f"{prefix}/"), slot.argument): value
             for slot, value in expressions.items()
@@ -391,6 +398,8 @@ def sequential(function: str, items: Sequence[tuple[str, Any]]) -> Call:
     """An `nn.Sequential` of named children: numbered ones by position, others in an `OrderedDict`."""
     if [name for name, _ in items] == [str(index) for index in range(len(items))]:
         return Call(function, tuple(folded([item for _, item in items])))
+    if all(plain_name(name) for name, _ in items):
+        return Call(function, (Call("OrderedDict", (), tuple(items)),))
     return Call(function, (Call("OrderedDict", (list(items),)),))
 
 
@@ -407,12 +416,40 @@ def folded(items: Sequence[Any]) -> list[Any]:
     return out
 
 
+def _slotted(value: Any, node: str, argument: str, numbers: dict[Slot, Any]) -> Any:
+    """A value with its numbers taken out into slots; those of nested calls are told apart by position."""
+    if isinstance(value, Verbatim):
+        return value
+    if isinstance(value, Call):
+        arguments = tuple(
+            _slotted(item, node, f"{argument}_{index}" if argument else f"value{index}", numbers)
+            for index, item in enumerate(value.arguments)
+        )
+        keywords = tuple((name, _slotted(item, node, name, numbers)) for name, item in value.keywords)
+        return Call(value.function, arguments, keywords)
+    slot = Slot(node, argument or "value")
+    numbers[slot] = value
+    return slot
+
+
+def _structure(value: Any) -> Hashable:
+    """A constructor's argument without its numbers."""
+    if isinstance(value, Call):
+        names = tuple(name for name, _ in value.keywords)
+        inner = (*value.arguments, *(item for _, item in value.keywords))
+        return (value.function, names, *(_structure(item) for item in inner))
+    return "slot" if isinstance(value, Slot) else str(value)
+
+
 def _filled(item: Any, expressions: Mapping[Slot, Any], shape: Shape) -> Any:
-    return expressions.get(item, shape.numbers.get(item)) if isinstance(item, Slot) else item
-
-
-def _value(shape: Shape, slot: Slot) -> Any:
-    return shape.numbers[slot]
+    """A constructor's argument with its slots filled: by a parameter's name, or by the number."""
+    if isinstance(item, Slot):
+        return expressions.get(item, shape.numbers.get(item))
+    if isinstance(item, Call):
+        arguments = tuple(_filled(part, expressions, shape) for part in item.arguments)
+        keywords = tuple((name, _filled(part, expressions, shape)) for name, part in item.keywords)
+        return Call(item.function, arguments, keywords)
+    return item
 
 
 def _key(value: Any) -> Hashable:

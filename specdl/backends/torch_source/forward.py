@@ -56,6 +56,7 @@ class _Variables:
                 if name is not None:
                     self.last_use[name] = position
         self.last_use.update(dict.fromkeys(function.outputs, len(run)))
+        self.crowded = {name for node in run if len(node.inputs) > 2 for name in node.inputs}
         self.held: dict[str, str] = {}
         for value, name in zip(function.inputs, parameter_names(function), strict=True):
             self.held[value.name] = name
@@ -70,7 +71,8 @@ class _Variables:
             return "_"
         taken = self.alive(position)
         named = not first or not _automatic(node)
-        if named and (self.last_use[value] > position + 1 or not first) and plain_name(value) and value not in taken:
+        kept = self.last_use[value] > position + 1 or not first or value in self.crowded
+        if named and kept and plain_name(value) and value not in taken:
             variable = value
         else:
             variable = next((name for name in _FLOWING if name not in taken), value)
@@ -80,8 +82,10 @@ class _Variables:
 
 
 def _automatic(node: Node) -> bool:
-    """Whether the layer's name came from its operator, not from the spec."""
-    base = node.callee.operator if isinstance(node.callee, Op) else node.callee.split("#")[0].split("/")[-1]
+    """Whether the layer's name came from its operator or block, not from the spec; a group is always named."""
+    if isinstance(node.callee, str) and "/" in node.callee:
+        return node.name.isdigit()
+    base = node.callee.operator if isinstance(node.callee, Op) else node.callee.split("#")[0]
     return node.name.isdigit() or re.fullmatch(rf"{re.escape(base)}(_\d+)?", node.name) is not None
 
 
@@ -104,6 +108,10 @@ def write_forward(
         if count > 1:
             _loop(run, position, count, attributes, variables, types, lines)
             position += count
+            continue
+        if isinstance(node.callee, Op) and node.callee.stored:
+            variables.held[node.outputs[0]] = attributes[node.name]  # a parameter is read where it is used
+            position += 1
             continue
         arguments = ["None" if name is None else variables.held[name] for name in node.inputs]
         expression = _expression(node, arguments, attributes, types)
@@ -137,8 +145,6 @@ def _expression(
 ) -> str:
     module = attributes.get(node.name)
     if isinstance(node.callee, Op):
-        if not node.inputs and module is not None:
-            return module  # a parameter is read, not called
         given = [types[name] for name in node.inputs if name is not None]
         if module is None:
             expression = node.callee.torch_function(arguments, *given)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from specdl.ops.base import Call
+from specdl.ops.text import literal as plain_literal
 
 WIDTH = 100
 
@@ -43,13 +44,7 @@ def literal(value: Any) -> str:
         if isinstance(value, list):
             return f"[{inner}]"
         return f"({inner},)" if len(value) == 1 else f"({inner})"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return f'float("{value}")'
-    return repr(value)
+    return plain_literal(value)
 
 
 def lines(prefix: str, value: Any, indent: int, suffix: str = "") -> list[str]:
@@ -62,6 +57,12 @@ def lines(prefix: str, value: Any, indent: int, suffix: str = "") -> list[str]:
     if not value.arguments and not value.keywords:
         return [flat]
     out = [f"{pad}{prefix}{value.function}("]
+    plain = not any(
+        isinstance(item, (Call, list)) for item in (*value.arguments, *(item for _, item in value.keywords))
+    )
+    inner = literal(Call("", value.arguments, value.keywords))[1:-1]
+    if plain and len(inner) + indent + 4 <= WIDTH:
+        return [*out, f"{pad}    {inner}", f"{pad}){suffix}"]
     for item in value.arguments:
         if isinstance(item, Call):
             out.extend(lines("", item, indent + 4, ","))

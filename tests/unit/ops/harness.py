@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,6 +33,9 @@ REFUSALS = (
 )
 """What PyTorch raises when it can't do something."""
 
+Run = Callable[[Sequence[TensorType], str], list[torch.Tensor]]
+"""From input types and a device to output tensors."""
+
 
 def tensor(*shape: Dim, dtype: Any = "float32") -> TensorType:
     """A type, written shortly."""
@@ -52,13 +56,13 @@ def check(op: Op, *types: TensorType, device: str = "cpu") -> None:
     `device="meta"` skips the numbers: for large shapes, and where the random inputs would matter.
     """
     inferred = op.infer(*types)
-    assert len(inferred) == len(op.outputs)
+    assert len(inferred) == len(op.output_names(len(inferred)))
     runs = list(_runs(op, types))
     assert runs, f"{op.operator} has neither a module nor a function"
     for run in runs:
         outputs = run(types, device)
         assert tuple(_type_of(output) for output in outputs) == inferred, f"{op!r} on {_listing(types)}"
-    assert op.flops(types, inferred) == _flops(runs[0], types), f"FLOPs of {op!r} on {_listing(types)}"
+    assert op.flops(types, inferred) == _flops(runs[-1], types), f"FLOPs of {op!r} on {_listing(types)}"
     check_weights(op, *types)
 
 
@@ -150,24 +154,26 @@ def flatten(value: Any) -> list[torch.Tensor]:
     return [value] if isinstance(value, torch.Tensor) else [item for part in value for item in flatten(part)]
 
 
-def _runs(op: Op, types: Sequence[TensorType]) -> Iterator[Any]:
-    """Functions from input types and device to output tensors: the module's, then the expression's."""
+def _runs(op: Op, types: Sequence[TensorType]) -> Iterator[Run]:
+    """The ways to run the operator: its module while training and evaluating, and its expression."""
     call = op.torch_module(*types)
     if call is not None:
-
-        def run_module(types: Sequence[TensorType], device: str) -> list[torch.Tensor]:
-            module = _quietly(build, op, call, device)
-            return flatten(_quietly(module, *(random_tensor(type, device) for type in types)))
-
-        yield run_module
+        # Training comes first: a layer that can't be trained on these inputs is no use.
+        for training in (True, False):
+            yield partial(_run_module, op, call, training)
     names = [f"x{index}" for index in range(len(types))]
     if op.torch_function(names, *types) is not None:
+        yield partial(_run_expression, op)
 
-        def run_expression(types: Sequence[TensorType], device: str) -> list[torch.Tensor]:
-            tensors = [random_tensor(type, device) for type in types]
-            return flatten(_quietly(run_function, op, tensors, *types))
 
-        yield run_expression
+def _run_module(op: Op, call: Call, training: bool, types: Sequence[TensorType], device: str) -> list[torch.Tensor]:
+    module = _quietly(build, op, call, device).train(training)
+    return flatten(_quietly(module, *(random_tensor(type, device) for type in types)))
+
+
+def _run_expression(op: Op, types: Sequence[TensorType], device: str) -> list[torch.Tensor]:
+    tensors = [random_tensor(type, device) for type in types]
+    return flatten(_quietly(run_function, op, tensors, *types))
 
 
 def _torch_refusal(
@@ -184,7 +190,7 @@ def _torch_refusal(
     return None
 
 
-def _flops(run: Any, types: Sequence[TensorType]) -> int:
+def _flops(run: Run, types: Sequence[TensorType]) -> int:
     with FlopCounterMode(display=False) as counter:
         run(types, "meta")
     return int(counter.get_total_flops())
