@@ -254,7 +254,7 @@ class _Builder:
 
     def _scalar(self, event: Any) -> tuple[Any, SpanTree]:
         span = self._span(event)
-        if event.style is None:
+        if not event.style:  # None from the Python parser, empty from the C one
             return resolve_scalar(event.value), SpanTree(span, inner=span)
         inner = span.part(1, 1) if event.style in "'\"" else None
         return event.value, SpanTree(span, inner=inner)

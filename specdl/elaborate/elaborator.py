@@ -284,8 +284,8 @@ class Elaborator(Calls):
         for path in entry.paths:
             rows: Iterator[tuple[Sequence[Entry], Mapping[str, Any]]] = iter([(path, site.loop)])
             if len(path) == 1 and path[0].operator.value in _LOOPS and not path[0].targets:
-                body = path[0].body
-                rows = ((body, variables) for variables in self.rows(path[0], site))
+                looped = path[0].body
+                rows = ((looped, variables) for variables in self.rows(path[0], site))
             for body, variables in rows:
                 number = str(len(results)) if numbering else None
                 results.append(self.numbered(entry, body, replace(site, loop=variables, number=number)))

@@ -130,6 +130,10 @@ class Op(BaseModel):
         """The Python expression over the argument names, or None for an operator that must be a module."""
         return None
 
+    def torch_parameter(self) -> str | None:
+        """The text of the tensor that the entry itself is (`parameter`, `buffer`), or None."""
+        return None
+
     def torch_targets(self, names: Sequence[str]) -> str:
         """The left side of the assignment; `_` stands for an output that nobody uses."""
         return ", ".join(names)
@@ -149,6 +153,11 @@ class Op(BaseModel):
     def details(self) -> str:
         """What a diagram says in small print beneath: `stride 2`."""
         return ""
+
+    @classmethod
+    def positional(cls, count: int) -> tuple[str, ...]:
+        """The arguments that `count` values by order set, in a `compute`'s call of this operator as a function."""
+        return tuple(cls.model_fields)[:count]
 
     def given(self) -> dict[str, Any]:
         """The arguments that differ from their defaults."""

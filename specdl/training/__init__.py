@@ -1,0 +1,1 @@
+"""Trains, evaluates and uses the network of a compiled spec."""

@@ -1,0 +1,42 @@
+# Everything runs in .venv, which the first target that needs it makes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-all bench lint docs clean
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/specdl check specs/digits_cnn.yaml
+	$(BIN)/specdl summary specs/digits_cnn.yaml
+	mkdir -p build
+	$(BIN)/specdl diagram specs/digits_cnn.yaml -o build/digits_cnn.png
+	$(BIN)/specdl train specs/digits_cnn.yaml --folder build/demo
+	$(BIN)/specdl eval build/demo
+	$(BIN)/specdl export build/demo -o build/digits_cnn.onnx
+
+lint: $(VENV)/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-all: lint
+	$(BIN)/python -m pytest -q -n 2
+
+bench: $(VENV)/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,bench]'
+	$(BIN)/python -m tests.benchmarks
+
+docs: $(VENV)/ready
+	$(BIN)/python -m docs.generate
+
+clean:
+	rm -rf $(VENV) build runs

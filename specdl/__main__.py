@@ -1,0 +1,5 @@
+"""`python -m specdl`."""
+
+from specdl.cli import main
+
+main()

@@ -1,0 +1,138 @@
+"""What a program costs: parameters, FLOPs and memory, from the IR alone.
+
+Each function is counted once and its count reused for every call, so a thousand equal layers cost one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from specdl.diagnostics import Span
+from specdl.ir.dims import Dim, evaluate
+from specdl.ir.program import Function, Node, Program
+from specdl.ir.types import TensorType
+from specdl.ops.base import Op
+
+_BYTES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class CostRow:
+    """One layer: `parameters` and `flops` include what is inside it. `title` is its name in a diagram."""
+
+    path: str
+    operator: str
+    title: str
+    type: TensorType
+    parameters: int
+    flops: Dim
+    span: Span
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The cost of a network for one example (or for the sizes that were given).
+
+    FLOPs count two for a multiply-add, as `torch.utils.flop_counter` does. `parameter_bytes` includes
+    buffers; `activation_bytes` sums the outputs of all layers, which training keeps.
+    """
+
+    parameters: int
+    trainable_parameters: int
+    flops: Dim
+    parameter_bytes: int
+    activation_bytes: Dim
+    rows: tuple[CostRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Total:
+    parameters: int
+    flops: Dim
+    bytes: int
+    activations: Dim
+
+
+def cost(program: Program, sizes: Mapping[str, int] | None = None, network: str | None = None) -> Cost:
+    """The cost of a network at inference; `sizes` gives the symbols' values, `N` is 1 unless given."""
+    known: dict[str, Dim] = {"N": 1, **(sizes or {})}
+    function = program.main if network is None else program.functions[program.networks[network]]
+    totals: dict[str, _Total] = {}
+    total = _function(program, function, known, totals)
+    rows: list[CostRow] = []
+    _rows(program, function, known, totals, "", 0, rows)
+    return Cost(total.parameters, total.parameters, total.flops, total.bytes, total.activations, tuple(rows))
+
+
+def _function(program: Program, function: Function, sizes: Mapping[str, Dim], totals: dict[str, _Total]) -> _Total:
+    found = totals.get(function.key)
+    if found is None:
+        types = function.types()
+        parameters, size = 0, 0
+        flops: Dim = 0
+        activations: Dim = 0
+        for node in function.nodes:
+            part = _node(program, node, types, sizes, totals)
+            parameters += part.parameters
+            size += part.bytes
+            flops = flops + part.flops
+            activations = activations + part.activations
+        found = totals[function.key] = _Total(parameters, flops, size, activations)
+    return found
+
+
+def _node(
+    program: Program, node: Node, types: Mapping[str, TensorType], sizes: Mapping[str, Dim], totals: dict[str, _Total]
+) -> _Total:
+    """The cost of one node: shared weights count where they were made, and what isn't run costs no FLOPs."""
+    runs = not (node.skip or node.training_only)
+    if isinstance(node.callee, str):
+        inner = _function(program, program.functions[node.callee], sizes, totals)
+        weights, size = (inner.parameters, inner.bytes) if node.shares is None else (0, 0)
+        return _Total(weights, inner.flops if runs else 0, size, inner.activations if runs else 0)
+    given = [types[name] for name in node.inputs if name is not None]
+    parameters, size = (0, 0) if node.shares is not None else _weights(node.callee, given)
+    if not runs:
+        return _Total(parameters, 0, size, 0)
+    flops = evaluate(node.callee.flops(given, node.types), sizes)
+    activations: Dim = 0
+    for type in node.types:
+        activations = activations + evaluate(type.elements * _BYTES.get(type.dtype, 1), sizes)
+    return _Total(parameters, flops, size, activations)
+
+
+def _weights(op: Op, types: list[TensorType]) -> tuple[int, int]:
+    """The parameters of an operator, and the bytes of these and its buffers."""
+    parameters = size = 0
+    for weight in op.weights(*types):
+        elements = 1
+        for length in weight.shape:
+            elements *= length
+        size += elements * _BYTES.get(weight.dtype, 1)
+        parameters += 0 if weight.buffer else elements
+    return parameters, size
+
+
+def _rows(
+    program: Program,
+    function: Function,
+    sizes: Mapping[str, Dim],
+    totals: dict[str, _Total],
+    prefix: str,
+    depth: int,
+    rows: list[CostRow],
+) -> None:
+    types = function.types()
+    for node in function.nodes:
+        part = _node(program, node, types, sizes, totals)
+        callee = program.functions[node.callee] if isinstance(node.callee, str) else node.callee
+        if isinstance(callee, Op):
+            operator, title = callee.operator, " ".join(filter(None, (callee.title(), callee.details())))
+        else:
+            operator = title = callee.name if callee.kind == "block" else "sequence"
+        path = f"{prefix}{node.name}"
+        rows.append(CostRow(path, operator, title, node.types[0], part.parameters, part.flops, node.span, depth))
+        if isinstance(callee, Function) and node.shares is None:
+            _rows(program, callee, sizes, totals, f"{path}.", depth + 1, rows)

@@ -1,0 +1,134 @@
+"""What a Python program uses: `load` a spec, then ask the model for a module, source, ONNX or a diagram."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from specdl.analysis.cost import Cost, cost
+from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
+from specdl.elaborate import bind_sections, elaborate
+from specdl.ir.program import Program
+from specdl.passes import run_passes
+from specdl.source import Source, load_source
+from specdl.spec.file import Spec, parse_spec
+from specdl.spec.recipe import Recipe, parse_recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from specdl.backends.onnx_verify import Verification
+    from specdl.backends.torch_load import StepFunction
+    from specdl.training.loop import Run
+
+
+@dataclass(frozen=True)
+class Model:
+    """A compiled spec. Nothing here imports torch until it is needed."""
+
+    spec: Spec
+    program: Program
+    recipe: Recipe
+    params: Mapping[str, Any]
+    warnings: tuple[Diagnostic, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The spec's name."""
+        return self.spec.name
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The network's inputs, in the order of `forward`."""
+        return tuple(value.name for value in self.program.main.inputs)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The network's outputs in evaluation."""
+        main = self.program.main
+        return main.output_names[: len(main.outputs) - main.training_outputs]
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Parameters, FLOPs and memory."""
+        return cost(self.program)
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters, shared ones once."""
+        return self.cost.parameters
+
+    def source(self) -> str:
+        """The PyTorch source: imports only torch and the standard library."""
+        from specdl.backends.torch_source import emit_torch
+
+        return emit_torch(self.program).text
+
+    def module(self) -> nn.Module:
+        """A fresh `nn.Module`, initialised from torch's current seed."""
+        from specdl.backends.torch_load import load_module
+
+        return load_module(self.program)
+
+    def step_functions(self) -> dict[str, StepFunction]:
+        """The training steps, as functions of the networks and a batch."""
+        from specdl.backends.torch_load import load_steps
+
+        return load_steps(self.program)
+
+    def export_onnx(
+        self, path: str | Path, module: nn.Module | None = None, *, verify: bool = True, opset: int | None = None
+    ) -> Verification:
+        """Writes ONNX with the weights of `module` (fresh ones unless given), and compares it with the module.
+
+        Raises `SpecError` when ONNX Runtime's outputs differ from PyTorch's by more than the tolerance.
+        """
+        from specdl.backends.onnx import export_onnx
+
+        return export_onnx(self.program, module or self.module(), path, verify=verify, opset=opset)
+
+    def diagram(self, path: str | Path, **options: Any) -> Path:
+        """Draws the model as .svg, .png or .dot."""
+        from specdl.backends.diagram import render_diagram
+
+        return render_diagram(self.program, path, **options)
+
+    def resolved_text(self) -> str:
+        """The spec as YAML with its variant and overrides applied."""
+        import yaml
+
+        return yaml.safe_dump(dict(self.spec.data), sort_keys=False, allow_unicode=True, width=120)
+
+
+def load(path: str | Path, variant: str | None = None, overrides: Mapping[str, Any] | None = None) -> Model:
+    """Compiles a spec. Raises `SpecError` with every mistake in it."""
+    return compile_source(load_source(path), variant, overrides)
+
+
+def compile_source(source: Source, variant: str | None = None, overrides: Mapping[str, Any] | None = None) -> Model:
+    """Compiles a source that is already loaded. Raises `SpecError`."""
+    diagnostics = Diagnostics()
+    spec = parse_spec(source, diagnostics, variant=variant, overrides=overrides)
+    if spec is None:
+        raise SpecError(diagnostics.sorted(), diagnostics.texts)
+    elaborator, sections = bind_sections(spec, diagnostics)
+    recipe = parse_recipe(sections, spec.spans, diagnostics)
+    fields = None if recipe is None or recipe.data is None else recipe.data.fields
+    program = elaborate(elaborator, fields)
+    diagnostics.raise_if_failed()
+    assert program is not None
+    assert recipe is not None
+    warnings = tuple(item for item in diagnostics.sorted() if item.severity == "warning")
+    return Model(spec, run_passes(program), recipe, dict(elaborator.params), warnings)
+
+
+def train(
+    path: str | Path, variant: str | None = None, overrides: Mapping[str, Any] | None = None, **options: Any
+) -> Run:
+    """Trains a spec and gives the run: its folder and its metrics."""
+    from specdl.training.loop import train as run
+
+    return run(load(path, variant, overrides), **options)

@@ -1,0 +1,107 @@
+"""The ejected source, executed: what trains is exactly what `eject` writes.
+
+The text is registered with `linecache`, so a traceback into the model shows its lines, and an error raised
+there gets a note that names the line of the spec.
+"""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+from collections.abc import Callable, Mapping
+from types import CodeType
+from typing import Any
+
+from torch import Tensor, nn
+
+from specdl.backends.torch_source import TorchSource, emit_step, emit_torch
+from specdl.diagnostics import Span
+from specdl.ir.program import Program
+
+StepFunction = Callable[[Mapping[str, nn.Module], Mapping[str, Tensor]], tuple[dict[str, Tensor], dict[str, Tensor]]]
+"""A training step: of the networks and a batch, the loss terms and the networks' outputs, by name."""
+
+_numbers = itertools.count(1)
+
+
+def load_torch(source: TorchSource) -> nn.Module:
+    """The module of a source, freshly initialised from torch's current seed."""
+    filename = f"<specdl {source.model} {next(_numbers)}>"
+    namespace = _run(source.text, filename)
+    module = namespace[source.model]()
+    assert isinstance(module, nn.Module)
+    _explain_errors(module, filename, source.places)
+    return module
+
+
+def load_module(program: Program, network: str | None = None) -> nn.Module:
+    """The module of a program's network."""
+    return load_torch(emit_torch(program, network))
+
+
+def load_steps(program: Program) -> dict[str, StepFunction]:
+    """The training steps of a program, by name; in evaluation mode they leave out what only training has."""
+    found: dict[str, StepFunction] = {}
+    for step in program.steps:
+        training = _step(emit_step(program, step, step.function), step.function)
+        evaluation = _step(emit_step(program, step, step.evaluation), step.evaluation)
+        found[step.name] = _by_mode(training, evaluation, step.update[0])
+    return found
+
+
+def _by_mode(training: StepFunction, evaluation: StepFunction, network: str) -> StepFunction:
+    def run(
+        models: Mapping[str, nn.Module], batch: Mapping[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        return (training if models[network].training else evaluation)(models, batch)
+
+    return run
+
+
+def _step(text: str, key: str) -> StepFunction:
+    header = "import torch\nimport torch.nn.functional as F\n\n"
+    namespace = _run(header + text, f"<specdl step {key} {next(_numbers)}>")
+    function: StepFunction = namespace[key.split("#")[0]]
+    return function
+
+
+def _run(text: str, filename: str) -> dict[str, Any]:
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    code: CodeType = compile(text, filename, "exec", dont_inherit=True)
+    # The module's name is what pickle and repr show; it needs no entry in sys.modules.
+    namespace: dict[str, Any] = {"__name__": "specdl.ejected"}
+    exec(code, namespace)  # noqa: S102 - our own emitter wrote this text from the checked IR
+    return namespace
+
+
+def _explain_errors(module: nn.Module, filename: str, places: Mapping[int, Span]) -> None:
+    """Adds to an error that passes through `forward` a note with the line of the spec."""
+    call = type(module).__call__
+
+    class Explained(type(module)):  # type: ignore[misc]
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return call(self, *args, **kwargs)
+            except Exception as error:
+                place = place_of(error, filename, places)
+                if place is not None:
+                    error.add_note(f"in the spec: {place}")
+                raise
+
+    Explained.__name__ = type(module).__name__
+    Explained.__qualname__ = type(module).__qualname__
+    module.__class__ = Explained
+
+
+def place_of(error: BaseException, filename: str, places: Mapping[int, Span]) -> Span | None:
+    """The line of the spec that the innermost line of the source in a traceback came from."""
+    found: Span | None = None
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == filename:
+            found = places.get(traceback.tb_lineno, found)
+        traceback = traceback.tb_next
+    return found
+
+
+__all__ = ["StepFunction", "load_module", "load_steps", "load_torch"]

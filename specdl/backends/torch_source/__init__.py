@@ -1,0 +1,217 @@
+"""The IR becomes PyTorch source that a person could have written; what trains is what is ejected.
+
+A block is a class, a named chain an `nn.Sequential`, a value a variable with a sensible name. Every line
+knows its place in the spec, so that a traceback into the source can name the line of YAML.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+from specdl.backends.torch_source.classes import Builder, SourceClass, folded, sequential
+from specdl.backends.torch_source.forward import Line, write_forward
+from specdl.backends.torch_source.text import lines as call_lines
+from specdl.backends.torch_source.text import literal, plain_name
+from specdl.diagnostics import Span
+from specdl.ir.program import Function, Program, Step
+from specdl.ops.base import Call
+
+
+@dataclass(frozen=True, slots=True)
+class TorchSource:
+    """Python text. `model` is the network's class; `places` maps a line's number to its place in the spec."""
+
+    text: str
+    model: str
+    places: dict[int, Span]
+
+
+def emit_torch(program: Program, network: str | None = None) -> TorchSource:
+    """The source of a network: a file that imports only torch and the standard library."""
+    key = program.networks[network] if network is not None else program.main.key
+    builder = Builder(program, key)
+    writer = _Writer()
+    main = builder.classes[key]
+    body = _Writer()
+    for name in builder.support:
+        body.add("", "", *_support_class(name).splitlines())
+    written: set[str] = set()
+    for source_class in builder.classes.values():
+        if source_class.name not in written:
+            written.add(source_class.name)
+            _write_class(body, builder, source_class)
+    code = "\n".join(body.lines)
+    writer.add(*_docstring(program, program.functions[key]), "")
+    writer.add(*_imports(code), "", f'__all__ = ["{main.name}"]')
+    offset = len(writer.lines)
+    writer.lines.extend(body.lines)
+    places = {number + offset: span for number, span in body.places.items()}
+    return TorchSource("\n".join(writer.lines) + "\n", main.name, places)
+
+
+def emit_step(program: Program, step: Step, key: str) -> str:
+    """A training step as a function of the networks and a batch; it gives the loss terms and the outputs."""
+    function = program.functions[key]
+    inputs = {value.name: f'batch["{value.name}"]' for value in function.inputs}
+    networks = {node.name: f'models["{node.name}"]' for node in function.nodes if isinstance(node.callee, str)}
+    forward = write_forward(function, networks, {}, {})
+    out = [f"def {function.name}(models, batch):"]
+    for value, name in zip(function.inputs, forward.inputs, strict=True):
+        out.append(f"    {name} = {inputs[value.name]}")
+    *body, last = forward.lines
+    out.extend(f"    {line.text}" for line in body)
+    count = len(function.outputs) - _values(program, function)
+    names = list(function.output_names)
+    if len(function.outputs) == 1:
+        values = [last.text.removeprefix("return ")]
+    else:
+        values = last.text.removeprefix("return ").split(", ")
+    pairs = [f'"{name}": {value}' for name, value in zip(names, values, strict=True)]
+    out.append(f"    return {{{', '.join(pairs[:count])}}}, {{{', '.join(pairs[count:])}}}")
+    return "\n".join(out) + "\n"
+
+
+def _values(program: Program, function: Function) -> int:
+    """How many of a step's outputs are the networks' own, not loss terms."""
+    return sum(len(node.outputs) for node in function.nodes if isinstance(node.callee, str))
+
+
+class _Writer:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.places: dict[int, Span] = {}
+
+    def add(self, *lines: str, span: Span | None = None) -> None:
+        """Appends lines; `span` is their place in the spec."""
+        for line in lines:
+            self.lines.append(line)
+            if span is not None:
+                self.places[len(self.lines)] = span
+
+
+def _write_class(out: _Writer, builder: Builder, made: SourceClass) -> None:
+    shape = made.first
+    base = {"sequential": "nn.Sequential", "list": "nn.ModuleList", "module": "nn.Module", "dict": "nn.ModuleDict"}
+    out.add("", "", f"class {made.name}({base[made.form]}):", span=shape.function.span)
+    out.add(f'    """{_signature(shape.function, made)}"""', "")
+    parameters = "".join(
+        f", {name}={literal(made.defaults[name])}" if name in made.defaults else f", {name}"
+        for name, _ in made.parameters
+    )
+    has_init = bool(shape.children) or bool(made.parameters)
+    calls = []
+    for child in shape.children:
+        used: set[str] = set()
+        if not isinstance(child.call, str):
+            # A keyword is written where one of the class's functions writes it.
+            for other in made.shapes:
+                twin = next(item for item in other.children if item.name == child.name)
+                used.update(twin.call[1])
+        calls.append((child, builder.constructor(child, made.expressions, shape, used)))
+    if has_init:
+        out.add(f"    def __init__(self{parameters}):", span=shape.function.span)
+        if made.form in {"sequential", "list"}:
+            items = [(child.name, call) for child, call in calls]
+            if made.form == "sequential":
+                built = sequential("super().__init__", items)
+                out.add(*call_lines("", built, 8), span=shape.function.span)
+            else:
+                out.add(*_list_init([call for _, call in items]), span=shape.function.span)
+        else:
+            out.add("        super().__init__()")
+            for child, call in calls:
+                out.add(*_assignment(child.name, call), span=child.node.span)
+    if shape.forward is not None:
+        if has_init:
+            out.add("")
+        out.add(
+            f"    def forward(self, {', '.join(shape.forward.inputs)}):"
+            if shape.forward.inputs
+            else "    def forward(self):"
+        )
+        comments = len(made.shapes) == 1
+        guarded = False
+        for line in shape.forward.lines:
+            if line.training_only and not guarded:
+                out.add("        if self.training:", span=line.span)
+            guarded = line.training_only
+            out.add(_line(line, 12 if guarded else 8, comments), span=line.span)
+
+
+def _assignment(name: str, call: object) -> list[str]:
+    if isinstance(call, Call) and call.function == "self.register_buffer":
+        return call_lines("", call, 8)
+    if plain_name(name):
+        return call_lines(f"self.{name} = ", call, 8)
+    return call_lines(f'self["{name}"] = ', call, 8)
+
+
+def _list_init(items: Sequence[object]) -> list[str]:
+    out = ["        super().__init__(", "            ["]
+    for item in folded(items):
+        out.extend(call_lines("", item, 16, ","))
+    return [*out, "            ]", "        )"]
+
+
+def _line(line: Line, indent: int, comments: bool) -> str:
+    text = " " * (indent + 4 * line.indent) + line.text
+    return f"{text}  # {line.comment}" if comments and line.comment and len(text) < 90 else text
+
+
+def _signature(function: Function, made: SourceClass) -> str:
+    """`image [N, 3, 224, 224] -> logits [N, 10]`, where all functions of the class agree."""
+    if len(made.shapes) > 1:
+        return f"The block `{function.name}`." if function.kind == "block" else f"The group `{function.name}`."
+    inference = len(function.outputs) - function.training_outputs
+    inputs = ", ".join(f"{value.name} {value.type}" for value in function.inputs)
+    outputs = ", ".join(
+        f"{name} {type}"
+        for name, type in zip(function.output_names[:inference], function.output_types()[:inference], strict=True)
+    )
+    return (
+        f"{inputs} -> {outputs}"
+        if function.kind == "network"
+        else f"{', '.join(str(value.type) for value in function.inputs)} -> {outputs.split(' ', 1)[1]}"
+    )
+
+
+def _docstring(program: Program, function: Function) -> Iterable[str]:
+    yield f'"""{program.name}, from {function.span.file.rsplit("/", 1)[-1]}."""'
+
+
+def _imports(code: str) -> Iterable[str]:
+    yield "from __future__ import annotations"
+    yield ""
+    standard = [f"import {name}" for name in ("math",) if f"{name}." in code]
+    if "OrderedDict(" in code:
+        standard.append("from collections import OrderedDict")
+    if standard:
+        yield from standard
+        yield ""
+    if "torch." in code:
+        yield "import torch"
+    if "F." in code:
+        yield "import torch.nn.functional as F"
+    yield "from torch import nn"
+    if "Tensor" in code:
+        yield "from torch import Tensor"
+
+
+@lru_cache(maxsize=64)
+def _support_class(name: str) -> str:
+    """The text of a class of `specdl/nn`, named `file.Class`."""
+    module, _, wanted = name.rpartition(".")
+    text = (files("specdl.nn") / f"{module}.py").read_text(encoding="utf-8")
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ClassDef) and node.name == wanted:
+            found = ast.get_source_segment(text, node)
+            assert found is not None
+            return found
+    raise LookupError(f"specdl/nn/{module}.py has no class {wanted}")
+
+
+__all__ = ["TorchSource", "emit_step", "emit_torch"]

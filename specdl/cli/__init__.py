@@ -1,0 +1,95 @@
+"""The command line: one file a command, loaded when it is called, so that `specdl --help` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+import specdl
+
+COMMANDS: dict[str, str] = {
+    "check": "Check specs and tell every mistake in them.",
+    "summary": "Show layers, shapes, parameters and FLOPs.",
+    "diagram": "Draw the model as SVG, PNG or DOT.",
+    "eject": "Write the model as readable PyTorch source.",
+    "train": "Train a spec.",
+    "eval": "Measure a trained run.",
+    "predict": "Run a trained model on files.",
+    "export": "Write verified ONNX.",
+}
+"""Commands and their one-line help; the module `specdl.cli.<name>` holds a command `command`."""
+
+
+class _Commands(click.Group):
+    """A group that imports a command only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"specdl.cli.{cmd_name}").command
+        command.short_help = COMMANDS[cmd_name]
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from specdl.diagnostics import did_you_mean
+
+            close = did_you_mean(args[0], COMMANDS)
+            ctx.fail(f"no such command '{args[0]}'" + (f"; {close}" if close else ""))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(specdl.__version__, prog_name="specdl")
+def group() -> None:
+    """Write a neural network as YAML; train it, eject its PyTorch source, export ONNX, draw it.
+
+    Example: specdl train specs/digits_cnn.yaml train.epochs=5
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits.
+
+    0 done; 1 the spec is wrong; 2 usage; 3 training failed; 4 the environment failed; 130 interrupted.
+    """
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    from specdl.diagnostics import EnvironmentFailure, SpecError
+
+    try:
+        result: Any = group.main(args=arguments, prog_name="specdl", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except SpecError as error:
+        from specdl.cli.common import show_diagnostics
+
+        show_diagnostics(error)
+        return 1
+    except EnvironmentFailure as error:
+        click.echo(f"error: {error}", err=True)
+        return 4
+    except BrokenPipeError:
+        return 0
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return 130
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,85 @@
+"""What commands share: the arguments that name a spec, and how mistakes are shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from specdl.diagnostics import Diagnostic, SpecError, render
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def spec_arguments(function: Function) -> Function:
+    """SPEC, `KEY=VALUE` overrides and `--variant`, for commands that take one spec."""
+    function = click.option("--variant", metavar="NAME", help="Use this variant of the spec.")(function)
+    function = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")(function)
+    return click.argument("spec", metavar="SPEC")(function)
+
+
+def json_option(function: Function) -> Function:
+    """`--json`, for commands whose result a program may read."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
+
+
+def split_overrides(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Separates files from `KEY=VALUE`."""
+    from specdl.spec.file import parse_override
+
+    files = [word for word in words if "=" not in word]
+    overrides = dict(parse_override(word) for word in words if "=" in word)
+    return files, overrides
+
+
+def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
+    """The overrides of a command that takes one spec."""
+    files, overrides = split_overrides(words)
+    if files:
+        raise click.UsageError(f"'{files[0]}' is not KEY=VALUE; this command takes one spec")
+    return overrides
+
+
+def load_model(spec: str, variant: str | None, overrides: Sequence[str]) -> Any:
+    """Compiles the spec that a command names, and shows its warnings."""
+    from specdl.api import load
+
+    model = load(spec, variant, parse_overrides(overrides))
+    if model.warnings:
+        show_diagnostics(SpecError(model.warnings, model.spec.texts))
+    return model
+
+
+def colored(stream: TextIO) -> bool:
+    """Whether to colour: only on a terminal, and never against `NO_COLOR`."""
+    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def show_diagnostics(error: SpecError) -> None:
+    """Prints diagnostics as text on stderr, with a count where there are several."""
+    click.echo(render(error.diagnostics, error.texts, color=colored(sys.stderr)), err=True)
+    errors = [item for item in error.diagnostics if item.severity == "error"]
+    if len(errors) > 1:
+        click.echo(f"\n{len(errors)} errors", err=True)
+
+
+def diagnostics_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
+    """Diagnostics as plain data."""
+    return [item.as_json() for item in diagnostics]
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on one line of stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def human(number: int | float) -> str:
+    """A count as people write it: 11.69 M, 512, 4.09 G."""
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if number >= size:
+            return f"{number / size:.2f} {unit}" if number < 100 * size else f"{number / size:.1f} {unit}"
+    return f"{number:,}"

@@ -1,0 +1,117 @@
+"""`specdl summary`: a tree of layers with shapes, parameters and FLOPs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from specdl.cli.common import human, json_option, load_model, print_json, spec_arguments
+
+
+@click.command("summary")
+@spec_arguments
+@click.option("--depth", type=click.IntRange(min=1), help="How many levels to show.")
+@json_option
+def command(spec: str, overrides: tuple[str, ...], variant: str | None, depth: int | None, as_json: bool) -> None:
+    """Show the layers of SPEC. FLOPs count two for a multiply-add, for one example.
+
+    Example: specdl summary specs/resnet.yaml --variant resnet50 --depth 2
+    """
+    model = load_model(spec, variant, overrides)
+    if as_json:
+        print_json(_json(model))
+        return
+    for line in _text(model, depth):
+        click.echo(line)
+
+
+def _json(model: Any) -> dict[str, Any]:
+    cost, main = model.cost, model.program.main
+    return {
+        "name": model.name,
+        "variant": model.spec.variant,
+        "parameters": cost.parameters,
+        "trainable_parameters": cost.trainable_parameters,
+        "flops": _number(cost.flops),
+        "inputs": [
+            {"name": item.name, "shape": _shape(item.type.shape), "dtype": item.type.dtype} for item in main.inputs
+        ],
+        "outputs": [
+            {"name": name, "shape": _shape(type.shape), "dtype": type.dtype}
+            for name, type in zip(main.output_names, main.output_types(), strict=True)
+        ],
+        "layers": [
+            {
+                "path": row.path,
+                "operator": row.operator,
+                "output_shape": _shape(row.type.shape),
+                "parameters": row.parameters,
+                "flops": _number(row.flops),
+                "line": row.span.line,
+            }
+            for row in cost.rows
+        ],
+    }
+
+
+def _number(value: Any) -> int | str:
+    return value if isinstance(value, int) else str(value)
+
+
+def _shape(shape: tuple[Any, ...]) -> list[int | str]:
+    return [_number(size) for size in shape]
+
+
+def _text(model: Any, depth: int | None) -> Iterator[str]:
+    rows = [row for row in model.cost.rows if depth is None or row.depth < depth]
+    last = _last_children(rows)
+    table: list[tuple[str, str, str, str, str]] = []
+    open_levels: list[bool] = []
+    for index, row in enumerate(rows):
+        open_levels = open_levels[: row.depth]
+        stem = "".join("   " if closed else "│  " for closed in open_levels)
+        branch = "└─ " if last[index] else "├─ "
+        open_levels.append(last[index])
+        flops = human(row.flops) if isinstance(row.flops, int) else str(row.flops)
+        table.append(
+            (
+                f"{stem}{branch}{row.path.rsplit('.', 1)[-1]}",
+                row.title,
+                str(row.type),
+                f"{row.parameters:,}" if row.parameters else "",
+                flops if row.flops else "",
+            )
+        )
+    heads = ("layer", "operator", "output", "parameters", "FLOPs")
+    widths = [max(len(head), *(len(line[column]) for line in table)) for column, head in enumerate(heads)]
+    title = model.name if model.spec.variant is None else f"{model.name} · {model.spec.variant}"
+    inputs = ", ".join(f"{value.name} {value.type}" for value in model.program.main.inputs)
+    yield f"{title}: {inputs}"
+    yield _row(heads, widths)
+    yield "─" * (sum(widths) + 2 * (len(widths) - 1))
+    for line in table:
+        yield _row(line, widths)
+    yield "─" * (sum(widths) + 2 * (len(widths) - 1))
+    cost = model.cost
+    flops = human(cost.flops) if isinstance(cost.flops, int) else str(cost.flops)
+    frozen = cost.parameters - cost.trainable_parameters
+    extra = f" ({frozen:,} frozen)" if frozen else ""
+    weights = f"{human(cost.parameter_bytes)}B of weights"
+    yield f"{cost.parameters:,} parameters{extra} · {flops} FLOPs an example · {weights}"
+
+
+def _row(cells: tuple[str, ...], widths: list[int]) -> str:
+    left = [cell.ljust(width) for cell, width in zip(cells[:3], widths[:3], strict=True)]
+    right = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
+    return "  ".join([*left, *right]).rstrip()
+
+
+def _last_children(rows: list[Any]) -> list[bool]:
+    """Whether each row is the last of its level."""
+    last: list[bool] = []
+    for index, row in enumerate(rows):
+        following = next((other.depth for other in rows[index + 1 :] if other.depth <= row.depth), -1)
+        last.append(following < row.depth)
+    return last

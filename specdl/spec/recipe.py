@@ -1,0 +1,472 @@
+"""The sections about data and training become a `Recipe`: what the training loop needs, checked and typed.
+
+Only values arrive here (expressions are evaluated before), with the tree of their positions; every mistake is
+recorded at its place. Nothing of this imports torch: a recipe describes, the loop acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from specdl.data.sources import SOURCES, Source
+from specdl.data.transforms import TRANSFORMS, Transform
+from specdl.diagnostics import Diagnostics, Span, did_you_mean
+from specdl.ir.types import TensorType
+from specdl.objectives.base import Declared
+from specdl.objectives.metrics import METRICS, Metric
+from specdl.objectives.optimizers import OPTIMIZERS, AdamW, Group, Optimizer
+from specdl.objectives.schedulers import SCHEDULERS, Constant, Scheduler
+from specdl.ops.base import TypeRuleError
+from specdl.source import SpanTree
+from specdl.spec.entries import Entry, parse_entry
+from specdl.spec.validate import choose, show, validate
+
+Unit = Literal["step", "epoch"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True, allow_inf_nan=False)
+
+
+class Split(_Section):
+    """Which share of the examples is held out, and how it is chosen."""
+
+    validation: float = Field(default=0.0, ge=0, lt=1, description="Share held out for validation.")
+    test: float = Field(default=0.0, ge=0, lt=1, description="Share held out for a test at the very end.")
+    stratify: str | None = Field(default=None, description="An integer field whose values every part gets alike.")
+    seed: int = Field(default=0, ge=0, description="Decides which examples are held out.")
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> Split:
+        if self.validation + self.test >= 1:
+            raise PydanticCustomError("split", "`validation` and `test` must leave something to train on")
+        return self
+
+    def shares(self) -> dict[str, float]:
+        """The parts that are held out."""
+        return {name: share for name in ("validation", "test") if (share := getattr(self, name)) > 0}
+
+
+class DataSection(_Section):
+    """The section `data`."""
+
+    source: Any = Field(description="Where the examples come from: `digits`.")
+    batch_size: int = Field(default=32, ge=1, description="Examples in a batch.")
+    split: Split | None = Field(default=None, description="Which share is held out.")
+    transforms: list[Any] = Field(default_factory=list, description="What is done to examples, as entries.")
+
+
+class Clip(_Section):
+    """Limits on the gradient."""
+
+    norm: float | None = Field(default=None, gt=0, description="Largest norm of all gradients together.")
+    value: float | None = Field(default=None, gt=0, description="Largest size of a single element.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Clip:
+        if (self.norm is None) == (self.value is None):
+            raise PydanticCustomError("clip", "`clip` takes either `norm` or `value`")
+        return self
+
+
+class EarlyStopping(_Section):
+    """Ends training when a measure no longer improves."""
+
+    monitor: str = Field(
+        default="validation/loss", description="The measure: `validation/loss`, `validation/accuracy`."
+    )
+    mode: Literal["min", "max"] | None = Field(default=None, description="Which way is better; known for metrics.")
+    patience: int = Field(default=5, ge=1, description="Validations without improvement before it ends.")
+    min_delta: float = Field(default=0.0, ge=0, description="What counts as an improvement.")
+
+
+class Every(_Section):
+    """How often something is done."""
+
+    every: int = Field(default=1, ge=1, description="After so many of them.")
+    unit: Unit = Field(default="epoch", description="Epochs or updates.")
+
+
+class CheckpointSection(Every):
+    """How often the state is saved."""
+
+    keep: int = Field(default=1, ge=1, description="How many of the latest states are kept.")
+
+
+class Train(_Section):
+    """The section `train`."""
+
+    epochs: int | None = Field(default=None, ge=1, description="Passes over the training data; 10 unless given.")
+    max_steps: int | None = Field(default=None, ge=1, description="Updates of the weights, instead of `epochs`.")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Decides weights, order, dropout and augmentation.")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="Numbers to compute with.")
+    accumulate: int = Field(default=1, ge=1, description="Batches whose gradients make one update.")
+    clip: Clip | None = Field(default=None, description="A limit on the gradient: {norm: 1.0}.")
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="Decay of an average of the weights, which is then what is used."
+    )
+    early_stopping: EarlyStopping | None = Field(default=None, description="When to end before the last epoch.")
+    checkpoint: CheckpointSection = Field(default=CheckpointSection(), description="How often the state is saved.")
+    validate_: Every = Field(default=Every(), alias="validate", description="How often validation runs.")
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$", description="auto, cpu, cuda, cuda:1, mps."
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Train:
+        if self.epochs is not None and self.max_steps is not None:
+            raise PydanticCustomError("length", "`epochs` and `max_steps` exclude each other")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class TransformEntry:
+    """A transform with the fields that it reads and writes."""
+
+    transform: Transform
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    training_only: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Where examples come from. `raw` are the source's own fields, `fields` those of a batch behind the transforms."""
+
+    source: Source
+    batch_size: int
+    split: Split
+    transforms: tuple[TransformEntry, ...]
+    raw: Mapping[str, TensorType]
+    fields: Mapping[str, TensorType]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerEntry:
+    """The optimizer with its groups; `lr_span` is where the learning rate stands, or should."""
+
+    optimizer: Optimizer
+    groups: tuple[Group, ...]
+    group_spans: tuple[SpanTree, ...]
+    lr_span: Span | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricEntry:
+    """A metric under its name in reports; `inputs` are prediction and target, None for the usual ones."""
+
+    name: str
+    metric: Metric
+    inputs: tuple[str, str] | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """The measure that decides which checkpoint is the best."""
+
+    name: str
+    mode: Literal["min", "max"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a network is trained. `data` is None in a spec that only describes a network."""
+
+    data: Data | None
+    optimizer: OptimizerEntry
+    scheduler: Scheduler
+    metrics: tuple[MetricEntry, ...]
+    train: Train
+    monitor: Monitor
+
+
+def parse_recipe(sections: Mapping[str, Any], spans: SpanTree, diagnostics: Diagnostics) -> Recipe | None:
+    """The recipe, or None after its mistakes were recorded.
+
+    `sections` are the top-level keys `data`, `optimizer`, `scheduler`, `metrics` and `train`, each may be absent;
+    `spans` is the tree of the whole spec.
+    """
+    before = len(diagnostics.items)
+    data = _data(sections["data"], spans.child("data"), diagnostics) if sections.get("data") is not None else None
+    optimizer = _optimizer(sections.get("optimizer"), spans.child("optimizer"), diagnostics)
+    scheduler: Scheduler | None = Constant()
+    if sections.get("scheduler") is not None:
+        scheduler = _named(sections["scheduler"], spans.child("scheduler"), SCHEDULERS, "scheduler", diagnostics)
+    metrics = _metrics(sections.get("metrics"), spans.child("metrics"), diagnostics)
+    section = sections.get("train")
+    train: Train | None = Train()
+    if section is not None:
+        tree = spans.child("train")
+        train = (
+            validate(Train, section, tree, diagnostics, what="train", code="E0501")
+            if _mapping(section, tree, "train", diagnostics)
+            else None
+        )
+    if any(item.severity == "error" for item in diagnostics.items[before:]):
+        return None
+    assert optimizer is not None
+    assert scheduler is not None
+    assert train is not None
+    monitor = _monitor(data, metrics, train, spans.child("train", "early_stopping"), diagnostics)
+    return None if monitor is None else Recipe(data, optimizer, scheduler, metrics, train, monitor)
+
+
+def _mapping(value: Any, spans: SpanTree, what: str, diagnostics: Diagnostics) -> bool:
+    if isinstance(value, Mapping):
+        return True
+    diagnostics.add("E0501", f"`{what}` is a mapping of arguments, got {show(value)}", spans.span)
+    return False
+
+
+AnyDeclared = TypeVar("AnyDeclared", bound=Declared)
+
+
+def _named(
+    value: Any, spans: SpanTree, table: Mapping[str, type[AnyDeclared]], what: str, diagnostics: Diagnostics
+) -> AnyDeclared | None:
+    """`adamw`, `adamw: 1e-3` or `adamw: {lr: 1e-3}` as an instance of its class."""
+    if isinstance(value, str):
+        return _instance(value, None, spans.span, SpanTree(spans.span), table, what, diagnostics)
+    if not isinstance(value, Mapping) or len(value) != 1:
+        example = next(iter(table))
+        diagnostics.add(
+            "E0501",
+            f"expects one {what}, got {show(value)}",
+            spans.span,
+            help=f"write `{example}` or `{example}: {{...}}`",
+        )
+        return None
+    (name,) = value
+    return _instance(name, value[name], spans.key(name), spans.child(name), table, what, diagnostics)
+
+
+def _instance(
+    name: str,
+    arguments: Any,
+    name_span: Span,
+    spans: SpanTree,
+    table: Mapping[str, type[AnyDeclared]],
+    what: str,
+    diagnostics: Diagnostics,
+) -> AnyDeclared | None:
+    cls: type[AnyDeclared] | None = choose(name, table, name_span, diagnostics, what=what)
+    if cls is None:
+        return None
+    if arguments is None:
+        arguments = {}
+        spans = SpanTree(name_span)
+    elif not isinstance(arguments, Mapping):
+        if cls.main is None:
+            diagnostics.add(
+                "E0501",
+                f"`{name}` takes its arguments by name, got {show(arguments)}",
+                spans.span,
+                help=f"write `{name}: {{argument: value}}`",
+            )
+            return None
+        arguments, spans = {cls.main: arguments}, SpanTree(spans.span, {cls.main: spans.span}, {cls.main: spans})
+    return validate(cls, arguments, spans, diagnostics, what=name, code="E0501")
+
+
+def _data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | None:
+    if not _mapping(value, spans, "data", diagnostics):
+        return None
+    section = validate(DataSection, value, spans, diagnostics, what="data", code="E0501")
+    if section is None:
+        return None
+    source = _named(section.source, spans.child("source"), SOURCES, "data source", diagnostics)
+    if source is None:
+        return None
+    raw = dict(source.fields())
+    default = source.default_split
+    split = section.split or Split(
+        validation=default.validation, test=default.test, stratify=default.stratify, seed=default.seed
+    )
+    if split.stratify is not None and not _is_class(raw.get(split.stratify)):
+        diagnostics.add(
+            "E0502",
+            f"`stratify` needs an integer field with one number an example, got `{split.stratify}`",
+            spans.at("split", "stratify"),
+            help=did_you_mean(split.stratify, raw) or _listing("fields", [k for k, v in raw.items() if _is_class(v)]),
+        )
+    transforms, fields = _transforms(section.transforms, raw, spans.child("transforms"), diagnostics)
+    return Data(source, section.batch_size, split, transforms, raw, fields, spans.span)
+
+
+def _is_class(type: TensorType | None) -> bool:
+    return type is not None and type.rank == 1 and not type.floating
+
+
+def _listing(what: str, names: list[str]) -> str | None:
+    return f"known {what}: {', '.join(f'`{name}`' for name in names)}" if names else None
+
+
+def _transforms(
+    entries: list[Any], raw: Mapping[str, TensorType], spans: SpanTree, diagnostics: Diagnostics
+) -> tuple[tuple[TransformEntry, ...], dict[str, TensorType]]:
+    fields = dict(raw)
+    found: list[TransformEntry] = []
+    for position, item in enumerate(entries):
+        entry = parse_entry(item, spans.child(position), diagnostics)
+        parsed = None if entry is None else _transform(entry, fields, diagnostics)
+        if parsed is not None:
+            found.append(parsed)
+    return tuple(found), fields
+
+
+_TRAINING = {"$(training)": True, "$training": True, True: False}
+
+
+def _transform(entry: Entry, fields: dict[str, TensorType], diagnostics: Diagnostics) -> TransformEntry | None:
+    """One entry; writes the types behind it into `fields`."""
+    name = entry.operator.value
+    transform = _instance(name, entry.arguments, entry.operator.span, entry.spans, TRANSFORMS, "transform", diagnostics)
+    if transform is None:
+        return None
+    if not entry.inputs or not entry.targets or len(entry.inputs) != len(entry.targets):
+        diagnostics.add(
+            "E0503",
+            f"`{name}` needs the fields that it reads and as many that it writes",
+            entry.span,
+            help=f"write `image = {name}(image)`",
+        )
+        return None
+    if entry.when is False:
+        return None
+    if entry.when not in _TRAINING:
+        diagnostics.add(
+            "E0503",
+            f"`when` of a transform is true, false or `$(training)`, got {show(entry.when)}",
+            entry.when_spans.span if entry.when_spans is not None else entry.span,
+        )
+        return None
+    training_only = _TRAINING[entry.when]
+    types: list[TensorType] = []
+    for argument in entry.inputs:
+        field = str(argument.value)
+        if field not in fields:
+            diagnostics.add(
+                "E0503",
+                f"there is no field `{field}`",
+                argument.span,
+                help=did_you_mean(field, fields) or _listing("fields", list(fields)),
+            )
+            return None
+        try:
+            after = transform.infer(fields[field])
+        except TypeRuleError as error:
+            diagnostics.add("E0504", f"`{name}` {error.message}", argument.span, help=error.help)
+            return None
+        if training_only and after != fields[field]:
+            diagnostics.add(
+                "E0504",
+                f"`{name}` while training only would give {after} there and {fields[field]} in evaluation",
+                entry.span,
+                help="leave the `when` out: in evaluation a random transform takes its middle"
+                if transform.random
+                else None,
+            )
+            return None
+        types.append(after)
+    outputs = tuple(target.value for target in entry.targets)
+    fields.update(zip(outputs, types, strict=True))
+    return TransformEntry(
+        transform, tuple(str(argument.value) for argument in entry.inputs), outputs, training_only, entry.span
+    )
+
+
+def _optimizer(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> OptimizerEntry | None:
+    if value is None:
+        return OptimizerEntry(AdamW(), (), (), None)
+    groups: list[Group] = []
+    group_spans: list[SpanTree] = []
+    if isinstance(value, Mapping) and "groups" in value:
+        listed = value["groups"]
+        value = {name: item for name, item in value.items() if name != "groups"}
+        if not isinstance(listed, list):
+            diagnostics.add("E0501", f"`groups` is a list, got {show(listed)}", spans.at("groups"))
+            return None
+        for position, item in enumerate(listed):
+            tree = spans.child("groups", position)
+            if _mapping(item, tree, "group", diagnostics):
+                group = validate(Group, item, tree, diagnostics, what="group", code="E0501")
+                if group is not None:
+                    groups.append(group)
+                    group_spans.append(tree)
+    optimizer = _named(value, spans, OPTIMIZERS, "optimizer", diagnostics)
+    if optimizer is None:
+        return None
+    arguments = spans.child(optimizer.name)
+    lr_span = arguments.at("lr") if isinstance(value, Mapping) else spans.span
+    return OptimizerEntry(optimizer, tuple(groups), tuple(group_spans), lr_span)
+
+
+def _metrics(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> tuple[MetricEntry, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        diagnostics.add("E0501", f"`metrics` is a list, got {show(value)}", spans.span, help="write `[accuracy]`")
+        return ()
+    found: dict[str, MetricEntry] = {}
+    for position, item in enumerate(value):
+        entry = parse_entry(item, spans.child(position), diagnostics)
+        if entry is None:
+            continue
+        metric = _instance(
+            entry.operator.value, entry.arguments, entry.operator.span, entry.spans, METRICS, "metric", diagnostics
+        )
+        if metric is None:
+            continue
+        if len(entry.targets) > 1 or (entry.inputs is not None and len(entry.inputs) != 2):
+            diagnostics.add(
+                "E0505",
+                f"`{metric.name}` compares a prediction with a target and gives one number",
+                entry.span,
+                help=f"write `{metric.name}` or `{metric.name}(prediction, target)`",
+            )
+            continue
+        name = entry.targets[0].value if entry.targets else metric.name
+        if name in found or name == "loss":
+            diagnostics.add(
+                "E0505",
+                f"two measures would be called `{name}`",
+                entry.span,
+                help=f"give this one a name of its own: `other = {metric.name}`",
+            )
+            continue
+        inputs = None if entry.inputs is None else (str(entry.inputs[0].value), str(entry.inputs[1].value))
+        found[name] = MetricEntry(name, metric, inputs, entry.span)
+    return tuple(found.values())
+
+
+def _monitor(
+    data: Data | None, metrics: tuple[MetricEntry, ...], train: Train, spans: SpanTree, diagnostics: Diagnostics
+) -> Monitor | None:
+    """What decides about the best checkpoint: what early stopping names, else the first metric, else the loss."""
+    validated = data is None or data.split.validation > 0
+    modes: dict[str, Literal["min", "max"]] = {}
+    if validated:
+        modes |= {f"validation/{entry.name}": entry.metric.better for entry in metrics}
+        modes["validation/loss"] = "min"
+    modes["train/loss"] = "min"
+    stopping = train.early_stopping
+    if stopping is None:
+        name = next(iter(modes))
+        return Monitor(name, modes[name])
+    if stopping.monitor not in modes:
+        diagnostics.add(
+            "E0506",
+            f"there is no measure `{stopping.monitor}`",
+            spans.at("monitor"),
+            help=did_you_mean(stopping.monitor, modes) or _listing("measures", list(modes)),
+        )
+        return None
+    return Monitor(stopping.monitor, stopping.mode or modes[stopping.monitor])

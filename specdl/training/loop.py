@@ -1,0 +1,389 @@
+"""The training loop: a compiled spec and its recipe become a trained network in a run folder.
+
+The hot path is what one would write by hand; what a run adds (rates, sums, signals, reports) is plain Python on
+numbers that are at hand, a few microseconds a step. On a CPU the loss is looked at in every step, before its
+gradients touch the weights; on other devices, where looking means waiting, every `LOOK_EVERY` steps and before
+anything is saved.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from pathlib import Path
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from specdl.diagnostics import Diagnostic, EnvironmentFailure, SpecError
+from specdl.objectives.optimizers import momentum_of, set_momentum, unmatched
+from specdl.spec.recipe import Every, Recipe
+from specdl.training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from specdl.training.curves import draw_curves
+from specdl.training.engine import Engine, bare, make_engine
+from specdl.training.errors import Interrupted, TrainingFailed
+from specdl.training.examples import open_examples, require_data
+from specdl.training.failures import Trouble, describe_failure, out_of_memory
+from specdl.training.model import Model
+from specdl.training.progress import Moment, Plan, Progress, pick_progress
+from specdl.training.reports import Reports
+from specdl.training.run_folder import new_run_folder
+from specdl.training.scoring import Scorer, total_loss, usual_inputs
+from specdl.training.signals import StopSignals
+from specdl.training.state import Position, Run, pack, unpack
+
+LOOK_EVERY = 50
+"""Updates between two reports of the loss, and between two looks at it where a look makes the device wait."""
+
+DEFAULT_EPOCHS = 10
+
+
+def train(
+    model: Model, *, folder: Path | None = None, progress: Progress | None = None, resume: Path | None = None
+) -> Run:
+    """Trains a compiled spec.
+
+    `folder` is the run's folder (a new one under `runs/` unless given); `resume` is the folder of a run to go on
+    with, which then ends bit-equal to one that was never stopped (on a CPU).
+
+    Raises `SpecError`, `TrainingFailed` (NaN or infinite loss), `Interrupted` (a signal; the state is saved) and
+    `EnvironmentFailure` (disk, memory, device).
+    """
+    recipe, _ = require_data(model.recipe)
+    engine = make_engine(recipe.train)
+    try:
+        return _Loop(model, recipe, engine, progress or pick_progress(), folder, resume).run()
+    except torch.OutOfMemoryError as error:
+        raise EnvironmentFailure(out_of_memory(recipe, engine.device)) from error
+    finally:
+        engine.close()
+
+
+class _Loop:
+    """One run: its networks, its optimizer, and its position."""
+
+    def __init__(
+        self,
+        model: Model,
+        recipe: Recipe,
+        engine: Engine,
+        progress: Progress,
+        folder: Path | None,
+        resume: Path | None,
+    ) -> None:
+        _, data = require_data(recipe)
+        if len(model.program.steps) != 1:
+            raise SpecError([Diagnostic("E0509", "a spec needs a `loss` to be trained", help="`loss: cross_entropy`")])
+        self.model, self.recipe, self.engine, self.progress = model, recipe, engine, progress
+        self.settings = recipe.train
+        (step,) = model.program.steps
+        self.function, self.add_up = model.step_functions()[step.name], total_loss(step)
+
+        torch.manual_seed(self.settings.seed)
+        network = model.module()
+        _check_groups(recipe, [name for name, _ in network.named_parameters()])
+        self.network, self.optimizer = engine.prepare(
+            network, lambda moved: recipe.optimizer.optimizer.make(moved.named_parameters(), recipe.optimizer.groups)
+        )
+        torch.manual_seed(self.settings.seed + engine.rank)
+        self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self.average: AveragedModel | None = None
+        if self.settings.ema is not None:
+            average = get_ema_multi_avg_fn(self.settings.ema)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(bare(self.network), multi_avg_fn=average)
+        self.used = bare(self.network) if self.average is None else self.average.module
+        self.network_name = next(iter(model.program.networks))
+        self.networks = {self.network_name: self.network}
+
+        self.examples = open_examples(recipe, data, engine.device)
+        self.batch_size = data.batch_size
+        self.scorer = Scorer([(step, self.function)], recipe.metrics, usual_inputs(model, data.fields))
+        whole, rest = divmod(self.examples.count("train"), self.batch_size)
+        # A last batch of one example a process is left out: batch normalisation can't take it.
+        self.batches = max(whole + (rest >= 2 * engine.processes), 1)
+        self.steps_per_epoch = math.ceil(self.batches / self.settings.accumulate)
+        self.total_steps = self.settings.max_steps or (self.settings.epochs or DEFAULT_EPOCHS) * self.steps_per_epoch
+        self.epochs = math.ceil(self.total_steps / self.steps_per_epoch)
+
+        self.position = Position()
+        self.pending: torch.Tensor | None = None
+        self.recent_losses: deque[float] = deque(maxlen=5)
+        self.clipped_norm: torch.Tensor | None = None
+        self.validated_step = -1
+        self.resumed = resume is not None
+        self.folder = resume or folder or new_run_folder(model.name)
+        self.reports = Reports(self.folder, write=engine.rank == 0)
+        self.started = time.perf_counter()
+
+    def run(self) -> Run:
+        """Trains to the end, or to a signal."""
+        if self.resumed:
+            self._restore()
+        else:
+            self.reports.describe(self.model.resolved_text(), self.settings, str(self.engine.device))
+        self.reports.open(self.position.step)
+        self._say_plan()
+        try:
+            with StopSignals(lambda _: self._note("stopping: saving the state (once more to leave at once)")) as stop:
+                if not self.position.finished:
+                    self._train(stop)
+        except (Interrupted, TrainingFailed):
+            self._draw()
+            raise
+        finally:
+            self.reports.close()
+            if self.engine.rank == 0:
+                self.progress.end()
+        self._draw()
+        return Run(self.folder, self.position.best_row)
+
+    def _train(self, stop: StopSignals) -> None:
+        position, settings = self.position, self.settings
+        self.network.train()
+        middle = position.batch > 0
+        while True:
+            drawn = self.examples.generator.get_state()
+            order = self.examples.begin_epoch(position.epoch)
+            if middle:  # taken up in the middle of an epoch: its random draws go on from where they were
+                self.examples.generator.set_state(drawn)
+                middle = False
+            self._epoch(order, stop)
+            if position.batch >= self.batches:
+                position.epoch += 1
+                position.batch = 0
+            last = position.step >= self.total_steps
+            if last or (position.batch == 0 and _due(settings.validate_, "epoch", position.epoch)):
+                self._validate()
+            patience = None if settings.early_stopping is None else settings.early_stopping.patience
+            if patience is not None and position.stale >= patience and not last:
+                self._note(f"`{self.recipe.monitor.name}` is no better than {patience} validations ago: ending early")
+                last = True
+            position.finished = last
+            if last or _due(settings.checkpoint, "epoch", position.epoch):
+                self._save("last", keep=settings.checkpoint.keep)
+            if last:
+                return
+            self._stop_if_asked(stop)
+
+    def _epoch(self, order: torch.Tensor, stop: StopSignals) -> None:
+        """The updates of the rest of an epoch."""
+        position, settings, engine, optimizer = self.position, self.settings, self.engine, self.optimizer
+        function, add_up, networks = self.function, self.add_up, self.networks
+        batch_of, size, accumulate = self.examples.training_batch, self.batch_size, settings.accumulate
+        looks, autocast = engine.device.type == "cpu", engine.autocast
+        plain = type(engine) is Engine
+        validate_every = settings.validate_.every if settings.validate_.unit == "step" else 0
+        save_every = settings.checkpoint.every if settings.checkpoint.unit == "step" else 0
+        interval = self.progress.interval
+        shown, shown_at = 0, time.perf_counter()
+        while position.batch < self.batches and position.step < self.total_steps:
+            lr = self._set_rates()
+            parts = min(accumulate, self.batches - position.batch)
+            for part in range(parts):
+                start = (position.batch + part) * size
+                indices = order[start + engine.rank : start + size : engine.processes]
+                batch = batch_of(indices)
+                if plain:
+                    terms, _ = function(networks, batch)
+                else:
+                    with autocast():
+                        terms, _ = function(networks, batch)
+                loss = add_up(terms)
+                assert loss is not None
+                count = len(indices)
+                if looks:
+                    value = loss.item()
+                    if not math.isfinite(value):
+                        self._fail(value)
+                    self.recent_losses.append(value)
+                    position.loss_sum += value * count
+                    position.recent_sum += value * count
+                else:
+                    weighted = loss.detach() * count
+                    self.pending = weighted if self.pending is None else self.pending + weighted
+                position.loss_count += count
+                position.recent_count += count
+                shown += count
+                # The gradients before stay until here: should the loss be NaN, they tell where it came from.
+                if part == 0:
+                    optimizer.zero_grad()
+                if parts == 1:
+                    engine.backward(loss)
+                elif part + 1 < parts:
+                    with engine.accumulating(self.network):
+                        engine.backward(loss / parts)
+                else:
+                    engine.backward(loss / parts)
+            if settings.clip is not None:
+                self.clipped_norm = engine.clip(self.parameters, settings.clip)
+            optimizer.step()
+            if self.average is not None:
+                self.average.update_parameters(bare(self.network))
+            position.step += 1
+            position.batch += parts
+
+            if position.step % LOOK_EVERY == 0:
+                self._look()
+                self._report_step(lr)
+            now = time.perf_counter()
+            if now - shown_at >= interval and engine.rank == 0:
+                self._look()
+                recent = position.recent_sum / position.recent_count if position.recent_count else None
+                self.progress.moment(Moment(position.step, position.epoch, recent, lr, shown / (now - shown_at)))
+                shown, shown_at = 0, now
+            if validate_every and position.step % validate_every == 0:
+                self._validate()
+            if save_every and position.step % save_every == 0:
+                self._save("last", keep=settings.checkpoint.keep)
+            if stop.received is not None:
+                self._stop_if_asked(stop)
+
+    def _set_rates(self) -> float:
+        """Sets the learning rate (and momentum) of the next update; gives the first group's."""
+        at = (self.position.step, self.total_steps, self.steps_per_epoch)
+        factor, momentum = self.recipe.scheduler.factor(*at), self.recipe.scheduler.momentum(*at)
+        groups = self.optimizer.param_groups
+        for group, base in zip(groups, self.base_rates, strict=True):
+            group["lr"] = base * factor
+            if momentum is not None and momentum_of(group) is not None:
+                set_momentum(group, momentum)
+        return float(groups[0]["lr"])
+
+    def _look(self) -> None:
+        """Fetches the sum of the losses from a device where that means waiting."""
+        if self.pending is not None:
+            value, self.pending = self.pending.item(), None
+            if not math.isfinite(value):
+                self._fail(value)
+            self.position.loss_sum += value
+            self.position.recent_sum += value
+
+    def _report_step(self, lr: float) -> None:
+        position = self.position
+        loss = position.recent_sum / position.recent_count
+        self.reports.add({"step": position.step, "epoch": position.epoch, "train/step_loss": loss, "lr": lr})
+        position.recent_sum, position.recent_count = 0.0, 0
+
+    def _validate(self) -> None:
+        """Measures, reports, and keeps the best weights."""
+        position = self.position
+        if position.step == self.validated_step:
+            return
+        self.validated_step = position.step
+        self._look()
+        measures: dict[str, float] = {}
+        if position.loss_count:
+            measures["train/loss"] = position.loss_sum / position.loss_count
+        if "validation" in self.examples.parts:
+            batches = self.examples.batches("validation", self.batch_size)
+            with self.engine.autocast():
+                scores = self.scorer.score({self.network_name: self.used}, batches)
+            measures.update({f"validation/{name}": value for name, value in scores.items()})
+        position.loss_sum, position.loss_count = 0.0, 0
+        best = self._improved(measures.get(self.recipe.monitor.name, math.nan))
+        lr = float(self.optimizer.param_groups[0]["lr"])
+        row = {"epoch": position.epoch, "step": position.step, **measures, "lr": lr}
+        if best:
+            position.best_row = {"epoch": position.epoch, "step": position.step, **measures}
+        self.reports.add({**row, "seconds": round(time.perf_counter() - self.started, 3)})
+        if self.engine.rank == 0:
+            self.progress.row(row, best=best)
+        if best:
+            self._save("best")
+
+    def _improved(self, value: float) -> bool:
+        position, stopping = self.position, self.settings.early_stopping
+        sign = 1 if self.recipe.monitor.mode == "max" else -1
+        margin = 0.0 if stopping is None else stopping.min_delta
+        better = not math.isnan(value) and (position.best is None or sign * (value - position.best) > margin)
+        position.best = value if better else position.best
+        position.stale = 0 if better else position.stale + 1
+        return better
+
+    def _save(self, name: str, *, keep: int = 1) -> None:
+        self._look()
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
+            self._fail(math.nan)
+        if self.engine.rank == 0:
+            checkpoint = pack(
+                self.used, self.network, self.optimizer, self.average, self.position, self.engine, self.examples
+            )
+            save_checkpoint(self.folder / "checkpoints", name, checkpoint, keep=keep)
+
+    def _restore(self) -> None:
+        path = find_checkpoint(self.folder / "checkpoints", "last")
+        if path is None:
+            message = f"`{self.folder}` has no checkpoint to go on from"
+            raise SpecError([Diagnostic("E0605", message, help="train it without `--resume`")])
+        self.position = unpack(
+            load_checkpoint(path), self.network, self.optimizer, self.average, self.engine, self.examples
+        )
+
+    def _stop_if_asked(self, stop: StopSignals) -> None:
+        if stop.received is None:
+            return
+        self._save("last", keep=self.settings.checkpoint.keep)
+        command = f"specdl train {self.folder / 'spec.yaml'} --resume {self.folder}"
+        raise Interrupted(f"stopped at step {self.position.step}; to go on: {command}", stop.received)
+
+    def _fail(self, value: float) -> None:
+        trouble = Trouble(
+            loss=value,
+            step=self.position.step + (1 if self.engine.device.type == "cpu" else 0),
+            epoch=self.position.epoch,
+            losses=tuple(self.recent_losses),
+            clipped_norm=None if self.clipped_norm is None else float(self.clipped_norm),
+            named_parameters=tuple(bare(self.network).named_parameters()),
+            lr=float(self.optimizer.param_groups[0]["lr"]),
+            kept=tuple(
+                path for name in ("last", "best") if (path := find_checkpoint(self.folder / "checkpoints", name))
+            ),
+        )
+        raise TrainingFailed(describe_failure(trouble, self.recipe))
+
+    def _say_plan(self) -> None:
+        if self.engine.rank == 0:
+            self.progress.begin(
+                Plan(
+                    name=self.model.name,
+                    folder=str(self.folder),
+                    device=str(self.engine.device),
+                    parameters=sum(parameter.numel() for parameter in self.network.parameters()),
+                    examples=self.examples.count("train"),
+                    epochs=self.epochs,
+                    total_steps=self.total_steps,
+                    first_step=self.position.step,
+                )
+            )
+
+    def _note(self, text: str) -> None:
+        if self.engine.rank == 0:
+            self.progress.note(text)
+
+    def _draw(self) -> None:
+        if self.engine.rank == 0:
+            draw_curves(self.reports.file.rows(), self.folder / "curves.png", title=self.model.name)
+
+
+def _due(every: Every, unit: str, count: int) -> bool:
+    return every.unit == unit and count % every.every == 0
+
+
+def _check_groups(recipe: Recipe, names: list[str]) -> None:
+    """Refuses a pattern of an optimizer's group that fits no parameter. Raises `SpecError`."""
+    wrong = [
+        Diagnostic(
+            "E0510",
+            f"no parameter is called `{pattern}`",
+            recipe.optimizer.group_spans[position].at("match"),
+            help=f"parameters are called {', '.join(f'`{name}`' for name in names[:3])}, …",
+        )
+        for position, pattern in unmatched(names, recipe.optimizer.groups)
+    ]
+    if wrong:
+        raise SpecError(wrong)
+
+
+__all__ = ["LOOK_EVERY", "Run", "train"]

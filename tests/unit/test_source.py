@@ -1,0 +1,138 @@
+"""YAML becomes data and positions; hostile text is refused quickly."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from specdl.diagnostics import SpecError
+from specdl.source import load_source, parse_text
+
+
+def codes(error: pytest.ExceptionInfo[SpecError]) -> list[str]:
+    return [item.code for item in error.value.diagnostics]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("on", "on"),
+        ("no", "no"),
+        ("yes", "yes"),
+        ("true", True),
+        ("False", False),
+        ("~", None),
+        ("", None),
+        ("1e-3", 1e-3),
+        ("1_000", "1_000"),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("017", 17),
+        (".5", 0.5),
+        ("-.inf", float("-inf")),
+        ("12:30", "12:30"),
+        ("2020-01-01", "2020-01-01"),
+        ("'1'", "1"),
+        ('"true"', "true"),
+    ],
+)
+def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
+    found = parse_text(f"x: {text}").data["x"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_positions_of_keys_and_values() -> None:
+    source = parse_text("a: 1\nlayers:\n  - conv2d: {out_channels: 32, 'kernel_size': 3}\n")
+    tree = source.spans
+    assert (tree.key("layers").line, tree.key("layers").column) == (2, 1)
+    conv = tree.child("layers", 0, "conv2d")
+    assert conv.key("kernel_size").column == 32
+    assert conv.at("out_channels").column == 28
+    assert str(conv.at("kernel_size")) == "<text>:3:47"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("a: 1\na: 2", "E0008"),
+        ("a: !!python/object/apply:os.system [ls]", "E0007"),
+        ("a: !x 1", "E0007"),
+        ("a: [1, 2", "E0004"),
+        ("a: 1\n---\nb: 2", "E0005"),
+        ("a: *missing", "E0006"),
+        ("{[1, 2]: 3}", "E0009"),
+        ("- batch_norm2d\n    eps: 1", "E0004"),
+        ("a:\n\t- b", "E0004"),
+        ("a: \x00", "E0004"),
+    ],
+)
+def test_mistakes_have_a_code_and_a_place(text: str, code: str) -> None:
+    with pytest.raises(SpecError) as error:
+        parse_text(text)
+    assert codes(error) == [code]
+    assert error.value.diagnostics[0].span is not None
+
+
+ATTACKS = {
+    "deep brackets": "[" * 50_000,
+    "deep mappings": "{a: " * 50_000,
+    "billion laughs": "\n".join(
+        ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+        + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    ),
+    "merge bomb": "\n".join(
+        ["x0: &x0 {k: v}"] + [f"x{i}: &x{i} {{<<: [{', '.join([f'*x{i - 1}'] * 9)}]}}" for i in range(1, 12)]
+    ),
+    "long number": "a: " + "9" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attacks_are_answered_quickly(name: str) -> None:
+    start = time.perf_counter()
+    try:
+        parse_text(ATTACKS[name])
+    except SpecError as error:
+        assert error.diagnostics
+    # The promise is 50 ms; ten times that leaves room for a busy machine, where an expansion takes minutes.
+    assert time.perf_counter() - start < 0.5
+
+
+@given(st.text(max_size=200))
+def test_any_text_gives_data_or_a_coded_error(text: str) -> None:
+    try:
+        parse_text(text)
+    except SpecError as error:
+        assert all(item.code.startswith("E0") for item in error.diagnostics)
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(plain)
+def test_data_survives_a_round_trip(data: object) -> None:
+    # PyYAML quotes what YAML 1.1 would misread, so a YAML 1.2 reader gives the same back.
+    assert parse_text(yaml.safe_dump(data, allow_unicode=True)).data == data
+
+
+def test_unreadable_files_are_told(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text("specdl: 1")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "large.yaml").write_bytes(b"#" * (1 << 21))
+    expected = {"modle.yaml": "E0001", "binary.yaml": "E0003", "large.yaml": "E0002", ".": "E0001"}
+    for name, code in expected.items():
+        with pytest.raises(SpecError) as error:
+            load_source(tmp_path / name)
+        assert codes(error) == [code], name
+    with pytest.raises(SpecError, match=r"did you mean `model.yaml`"):
+        load_source(tmp_path / "modle.yaml")
