@@ -6,11 +6,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TextIO, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 from specdl.diagnostics import Diagnostic, SpecError, render
+
+if TYPE_CHECKING:
+    from specdl.api import Model
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -44,7 +48,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     return overrides
 
 
-def load_model(spec: str, variant: str | None, overrides: Sequence[str]) -> Any:
+def load_model(spec: str, variant: str | None, overrides: Sequence[str]) -> Model:
     """Compiles the spec that a command names, and shows its warnings."""
     from specdl.api import load
 
@@ -52,6 +56,16 @@ def load_model(spec: str, variant: str | None, overrides: Sequence[str]) -> Any:
     if model.warnings:
         show_diagnostics(SpecError(model.warnings, model.spec.texts))
     return model
+
+
+def load_run(folder: Path) -> Model:
+    """Compiles the spec that a run's folder keeps."""
+    from specdl.api import load
+
+    if not (folder / "spec.yaml").is_file():
+        what = "is not the folder of a run" if folder.exists() else "doesn't exist"
+        raise SpecError([Diagnostic("E0605", f"`{folder}` {what}", help="name a folder that `specdl train` made")])
+    return load(folder / "spec.yaml")
 
 
 def colored(stream: TextIO) -> bool:

@@ -80,8 +80,24 @@ class Calls(Resolver):
             op = self.operator(cls, name, arguments, spans, site)
         finally:
             # The inputs are looked up even where an argument is wrong, so that both mistakes are told.
-            inputs = self.inputs(name, cls.inputs, entry, site)
+            inputs = self.operator_inputs(cls, name, entry, site)
         return self.emit(entry, op, inputs, own_name, spans, site)
+
+    def operator_inputs(self, cls: type[Op], name: str, entry: Entry, site: Site) -> list[Ref | None]:
+        """The inputs of an operator; one that makes a tensor from nothing takes batch and device of a value here."""
+        if cls.inputs == ("like?",) and entry.inputs is None:
+            return [self.like(entry, site)]
+        inputs = self.inputs(name, cls.inputs, entry, site)
+        if cls.inputs[-1:] == ("like?",) and inputs[-1] is None:
+            inputs[-1] = self.like(entry, site)
+        return inputs
+
+    def like(self, entry: Entry, site: Site) -> Ref | None:
+        """A value of this block or network: the one above or the newest that has the batch, or else any."""
+        above = [] if site.flow is None else [site.flow]
+        known = [value for value in [*above, *reversed(site.frame.values.values())] if isinstance(value, Ref)]
+        batched = [value for value in known if value.type is not None and value.type.batched]
+        return self.local(batched[0] if batched else known[0], entry, site) if known else None
 
     def operator(self, cls: type[Op], name: str, arguments: Any, spans: SpanTree, site: Site) -> Op:
         """The operator with its arguments checked. Raises `Poisoned`."""
@@ -118,7 +134,8 @@ class Calls(Resolver):
             weights = bool(op.weights(*types))
         except TypeRuleError as error:
             raise self.type_error(error, op.operator, inputs, entry, spans, site.frame) from None
-        node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, weights, op.outputs)
+        names = op.output_names(len(outputs))
+        node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, weights, names)
         self.name(node, own_name, op.operator, op.counted, site)
         return self.finish(node, own_name, site.draft)
 
@@ -135,7 +152,8 @@ class Calls(Resolver):
         notes: list[Note] = []
         if error.input is not None and error.input < len(inputs):
             source = inputs[error.input]
-            if source is not None and source.span != entry.span:
+            told = {entry.span, *(note.span for note in frame.notes)}
+            if source is not None and source.span not in told:
                 notes.append(Note(f"its input {source.type} comes from here", source.span))
         span = spans.at(error.argument) if error.argument is not None else entry.operator.span
         return self.fail(frame, "E0204", f"`{name}` {error.message}", span, help=error.help, notes=notes)
@@ -161,15 +179,17 @@ class Calls(Resolver):
         self.enter(node, site)
 
     def enter(self, node: NodeDraft, site: Site) -> None:
-        """Adds a named node to its level. Raises `Poisoned` where two layers with weights share a name."""
+        """Adds a named node to its level; two layers with weights can't share a name."""
         holder = site.draft.name_layer(node)
         if holder is not None:
             message = f"two layers with weights are called `{node.name}`"
             looped = holder.span == node.span
             help = f"number them: `{node.name}_$(index) = …`" if looped else "give one of them another name"
-            raise self.fail(
+            self.fail(
                 site.frame, "E0305", message, node.span, help=help, notes=[Note("the first one is here", holder.span)]
             )
+            node.name = site.draft.free_layer_name(node.name)
+            site.draft.name_layer(node)
         site.draft.nodes.append(node)
 
     def finish(self, node: NodeDraft, own_name: str | None, draft: FunctionDraft) -> Bound:
@@ -383,6 +403,8 @@ class Calls(Resolver):
                 failed = True
         if failed:
             raise Poisoned
+        if op.needs_like:
+            inputs.append(self.like(entry, site))
         return self.emit(entry, op, inputs, own_name, entry.spans, site)
 
     def compute_op(self, text: str, entry: Entry, site: Site) -> Compute:

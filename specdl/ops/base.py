@@ -83,7 +83,6 @@ class OnnxGraph(Protocol):
     def initializer(self, suffix: str, array: Any) -> str: ...
     def constant(self, value: Any, dtype: DType) -> str: ...
     def shape(self, dims: Sequence[Dim]) -> str: ...
-    def dim(self, dim: Dim) -> str: ...
     def reshape(self, value: str, dims: Sequence[Dim]) -> str: ...
     def cast(self, value: str, dtype: DType) -> str: ...
 
@@ -102,7 +101,7 @@ class Op(BaseModel):
     inputs: ClassVar[tuple[str, ...]] = ("x",)
     """Names of the inputs; `mask?` may be left out, `*xs` takes any number."""
     outputs: ClassVar[tuple[str, ...]] = ("output",)
-    """Names of the outputs."""
+    """Names of the outputs; `*pieces` is any number of them."""
     inferred: ClassVar[tuple[str, ...]] = ()
     """PyTorch arguments that come from the shapes and are never written (`in_channels`)."""
     reference: ClassVar[str] = ""
@@ -113,6 +112,10 @@ class Op(BaseModel):
     """Whether two runs in training mode differ (dropout)."""
     counted: ClassVar[bool] = True
     """Whether it takes a position in a named `sequence` (LANGUAGE rule 3)."""
+    stored: ClassVar[bool] = False
+    """Whether the entry is itself a tensor of the model (`parameter`, `buffer`): its name is the whole key."""
+    takes_numbers: ClassVar[bool] = False
+    """Whether a Python number may stand for an input (`add(x, 1)`)."""
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         """The types of the outputs. Raises `TypeRuleError`."""
@@ -128,10 +131,6 @@ class Op(BaseModel):
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         """The Python expression over the argument names, or None for an operator that must be a module."""
-        return None
-
-    def torch_parameter(self) -> str | None:
-        """The text of the tensor that the entry itself is (`parameter`, `buffer`), or None."""
         return None
 
     def torch_targets(self, names: Sequence[str]) -> str:
@@ -153,6 +152,10 @@ class Op(BaseModel):
     def details(self) -> str:
         """What a diagram says in small print beneath: `stride 2`."""
         return ""
+
+    def output_names(self, count: int) -> tuple[str, ...]:
+        """Names of the outputs where there are `count`: an operator with `*pieces` numbers them."""
+        return tuple(f"{index}" for index in range(count)) if self.outputs[0].startswith("*") else self.outputs
 
     @classmethod
     def positional(cls, count: int) -> tuple[str, ...]:

@@ -65,6 +65,9 @@ def float_dtype(dtype: DType) -> DType:
 
 def broadcast_shape(types: Sequence[TensorType]) -> tuple[Dim, ...]:
     """The common shape. Raises `TypeRuleError`, also where a batch axis meets another kind of axis."""
+    for position, type in enumerate(types):
+        if type.batched:
+            _guard_batch(position, type, types)
     shape: tuple[Dim, ...] = ()
     for position, type in enumerate(types):
         try:
@@ -73,27 +76,20 @@ def broadcast_shape(types: Sequence[TensorType]) -> tuple[Dim, ...]:
             others = " and ".join(str(other) for other in types if other.rank)
             places = f"axis {mismatch.axis}, {mismatch.left} against {mismatch.right}"
             raise TypeRuleError(f"shapes don't match: {others} differ at {places}", input=position) from None
-    for position, type in enumerate(types):
-        if type.batched:
-            _guard_batch(position, type, types)
     return shape
 
 
 def _guard_batch(position: int, batched: TensorType, types: Sequence[TensorType]) -> None:
+    """Guards that the batch axis of a value meets only the batch, or nothing."""
     for other in types:
-        if other.rank < batched.rank:
-            continue
-        met = other.shape[-batched.rank]
-        if met == BATCH or (met == 1 and other.rank == batched.rank):
-            continue
         missing = other.rank - batched.rank
-        places = ", ".join([":", *["None"] * missing])
-        raise TypeRuleError(
-            f"the batch axis of {batched} would be stretched against axis {missing} of {other}, "
-            "which mixes the examples of a batch",
-            input=position,
-            help=f"give it the axes it lacks, e.g. `compute: name[{places}]`" if missing else None,
-        )
+        if missing > 0 and other.shape[missing] != BATCH:
+            places = ", ".join([":", *["None"] * missing])
+            raise TypeRuleError(
+                f"the batch axis of {batched} would meet axis {missing} of {other}, which mixes the examples",
+                input=position,
+                help=f"give it the axes that it lacks: `name[{places}]` in a `compute`",
+            )
 
 
 def operand(graph: OnnxGraph, name: str, type: TensorType, dtype: DType) -> str:
@@ -125,6 +121,7 @@ class Broadcasting(Op):
     """Dtypes of the operation that PyTorch refuses."""
     family: ClassVar[Family] = "elementwise"
     counted: ClassVar[bool] = False
+    takes_numbers: ClassVar[bool] = True
 
     def result(self, dtype: DType) -> DType:
         """The dtype of the output, from the inputs' common one."""
@@ -138,11 +135,15 @@ class Broadcasting(Op):
         variadic = self.inputs[0].startswith("*")
         if len(types) < 2 or (len(types) > 2 and not variadic):
             raise TypeRuleError(f"expects {'at least ' if variadic else ''}two inputs, got {len(types)}")
-        require_tensor(types)
-        common = result_dtype(types)
-        if common in self.refused:
-            raise TypeRuleError(f"isn't defined for {common}", input=0, help="`cast` to another dtype")
-        return (TensorType(broadcast_shape(types), self.result(common)),)
+        require_tensor(types[:2])
+        broadcast_shape(types)
+        found = types[0]
+        for other in types[1:]:  # Python works from left to right, and each step has its own dtype
+            common = result_dtype([found, other])
+            if common in self.refused:
+                raise TypeRuleError(f"isn't defined for {common}", input=0, help="`cast` to another dtype")
+            found = TensorType(broadcast_shape([found, other]), self.result(common))
+        return (found,)
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         if not self.symbol:
@@ -153,11 +154,13 @@ class Broadcasting(Op):
         return text
 
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
-        dtype = self.working(result_dtype(types))
-        operands = [operand(graph, name, type, dtype) for name, type in zip(inputs, types, strict=True)]
-        result = operands[0]
-        for other in operands[1:]:
-            result = self.combine(graph, result, other, dtype)
+        result, found = inputs[0], types[0]
+        for name, other in zip(inputs[1:], types[1:], strict=True):
+            common = result_dtype([found, other])
+            dtype = self.working(common)
+            left, right = operand(graph, result, found, dtype), operand(graph, name, other, dtype)
+            result = self.combine(graph, left, right, dtype)
+            found = TensorType(broadcast_shape([found, other]), self.result(common))
         return (result,)
 
     def combine(self, graph: OnnxGraph, left: str, right: str, dtype: DType) -> str:

@@ -18,6 +18,12 @@ class _Extreme(Broadcasting):
 
     bound: ClassVar[str]
 
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        (found,) = super().infer(*types)
+        if found.dtype == "bool" and any(isinstance(type, Number) for type in types):
+            raise TypeRuleError("isn't defined between bool and a number", input=0, help="use `&` or `|`")
+        return (found,)
+
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         for position, type in enumerate(types):
             if isinstance(type, Number):
@@ -172,7 +178,14 @@ class Ge(_Order):
 
 
 class _Logical(Broadcasting):
-    """A logical operation; a number is true where it isn't 0."""
+    """A logical operation; an element is true where it isn't 0."""
+
+    takes_numbers: ClassVar[bool] = False
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        if any(isinstance(type, Number) for type in types):
+            raise TypeRuleError("expects tensors, got a number", input=0)
+        return super().infer(*types)
 
     def result(self, dtype: DType) -> DType:
         return "bool"
@@ -252,6 +265,7 @@ class Where(Op):
     family: ClassVar[Family] = "elementwise"
     inputs: ClassVar[tuple[str, ...]] = ("condition", "a", "b")
     counted: ClassVar[bool] = False
+    takes_numbers: ClassVar[bool] = True
     reference: ClassVar[str] = f"{_DOCS}.where.html"
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:

@@ -10,7 +10,7 @@ from pydantic import PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from specdl.diagnostics import did_you_mean
-from specdl.ops.text import call, expression
+from specdl.ops.base import Call
 
 _ARGUMENTS: dict[str, dict[str, float | str]] = {
     "zeros": {},
@@ -39,18 +39,18 @@ class Initializer:
     name: str
     arguments: tuple[tuple[str, float | str], ...] = ()
 
-    def fill(self, tensor: str) -> str:
+    def fill(self, tensor: Any) -> Call:
         """The call that fills a tensor in place, and returns it: `nn.init.normal_(weight, std=0.02)`."""
-        return expression(f"nn.init.{self.name}_", [tensor], **dict(self.arguments))
+        return Call(f"nn.init.{self.name}_", (tensor,), self.arguments)
 
-    def tensor(self, shape: tuple[int, ...]) -> str:
-        """The text of a fresh tensor with these numbers: `torch.zeros(1, 1, 768)`."""
+    def tensor(self, shape: tuple[int, ...]) -> Call:
+        """The call that makes a tensor with these numbers: `torch.zeros(1, 1, 768)`."""
         sizes = shape or ((),)
         if self.name in ("zeros", "ones"):
-            return call(f"torch.{self.name}", *sizes)
+            return Call(f"torch.{self.name}", sizes)
         if self.name == "constant":
-            return call("torch.full", shape, dict(self.arguments).get("val", 0.0))
-        return self.fill(call("torch.empty", *sizes))
+            return Call("torch.full", (shape, dict(self.arguments).get("val", 0.0)))
+        return self.fill(Call("torch.empty", sizes))
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether it can fill a tensor of that shape."""

@@ -123,7 +123,7 @@ class Concat(_Joining):
             if type.rank != first.rank:
                 raise TypeRuleError(f"needs inputs of equal rank, got {first} and {type}", input=position)
             joined = joined + type.shape[axis]
-        batch = self._batch(types, axis)
+        batch = self._batch(types)
         for position, type in enumerate(types):
             for other in range(first.rank):
                 if other == axis or (other == 0 and batch is not None and type.shape[0] in (1, BATCH)):
@@ -139,15 +139,15 @@ class Concat(_Joining):
             shape[0] = BATCH
         return (TensorType(tuple(shape), result_dtype(types)),)
 
-    def _batch(self, types: Sequence[TensorType], axis: int) -> int | None:
+    def _batch(self, types: Sequence[TensorType]) -> int | None:
         """The first input with the batch, where others must be stretched to it."""
-        if axis == 0 or all(type.shape[0] == types[0].shape[0] for type in types):
+        if self.dim in (0, -types[0].rank) or all(type.shape[0] == types[0].shape[0] for type in types):
             return None
         return next((position for position, type in enumerate(types) if type.batched), None)
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         items = list(arguments)
-        batch = self._batch(types, resolve(self.dim, types[0].rank))
+        batch = self._batch(types)
         if batch is not None:
             size = dim_text(BATCH, [(arguments[batch], types[batch])])
             keep = ", ".join(["-1"] * (types[0].rank - 1))
@@ -159,7 +159,7 @@ class Concat(_Joining):
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
         axis = resolve(self.dim, types[0].rank)
         dtype = result_dtype(types)
-        batch = self._batch(types, axis)
+        batch = self._batch(types)
         operands: list[str] = []
         for name, type in zip(inputs, types, strict=True):
             value = operand(graph, name, type, dtype)

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from specdl.ir.types import DType, TensorType
 from specdl.ops.axes import Sizes
-from specdl.ops.base import Family, OnnxGraph, Op, TypeRuleError, Weight
+from specdl.ops.base import Call, Family, OnnxGraph, Op, TypeRuleError, Weight
 from specdl.ops.initializers import Init, Initializer
 from specdl.ops.text import expression, literal, postfix
 
@@ -29,7 +29,9 @@ class _Stored(Op):
     main: ClassVar[str | None] = "shape"
     inputs: ClassVar[tuple[str, ...]] = ()
     counted: ClassVar[bool] = False
+    stored: ClassVar[bool] = True
     buffer: ClassVar[bool]
+    holder: ClassVar[str]
 
     shape: Sizes = Field(description="The whole shape, as written.")
     init: Init = Field(default=Initializer("zeros"), description="The numbers to begin with.")
@@ -51,9 +53,8 @@ class _Stored(Op):
     def weights(self, *types: TensorType) -> tuple[Weight, ...]:
         return (Weight("", self._static(), buffer=self.buffer),)
 
-    def torch_parameter(self) -> str | None:
-        """The text of the tensor that the constructor assigns or registers."""
-        return self.init.tensor(self._static())
+    def torch_module(self, *types: TensorType) -> Call | None:
+        return Call(self.holder, (self.init.tensor(self._static()),))
 
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
         return (graph.weight(""),)
@@ -67,10 +68,8 @@ class Parameter(_Stored):
 
     operator: ClassVar[str] = "parameter"
     buffer: ClassVar[bool] = False
+    holder: ClassVar[str] = "nn.Parameter"
     reference: ClassVar[str] = f"{_DOCS}.nn.parameter.Parameter.html"
-
-    def torch_parameter(self) -> str | None:
-        return f"nn.Parameter({super().torch_parameter()})"
 
 
 class Buffer(_Stored):
@@ -78,6 +77,7 @@ class Buffer(_Stored):
 
     operator: ClassVar[str] = "buffer"
     buffer: ClassVar[bool] = True
+    holder: ClassVar[str] = "nn.Buffer"
     reference: ClassVar[str] = f"{_DOCS}.nn.parameter.Buffer.html"
 
 
@@ -122,10 +122,12 @@ class Linspace(_Made):
         return [literal(self.start), literal(self.end), str(self.steps)]
 
     def numbers(self) -> list[Any]:
-        gap = (self.end - self.start) / max(self.steps - 1, 1)
+        if self.steps == 1:
+            return [self.start]
+        gap = (self.end - self.start) / (self.steps - 1)
         half = self.steps // 2  # as PyTorch does, from both ends toward the middle
         low = [self.start + gap * place for place in range(half)]
-        return [*low, *(self.end - gap * (self.steps - 1 - place) for place in range(half, self.steps))][: self.steps]
+        return [*low, *(self.end - gap * (self.steps - 1 - place) for place in range(half, self.steps))]
 
 
 class Arange(_Made):

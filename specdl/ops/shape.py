@@ -172,7 +172,7 @@ class Permute(Op):
 
     def _order(self, x: TensorType) -> tuple[int, ...]:
         order = resolve_all(self.dims, x, "dims")
-        if len(order) != x.rank:
+        if len(self.dims) != x.rank:
             raise TypeRuleError(
                 f"needs all {x.rank} axes of {x}, got {list(self.dims)}", argument="dims", help="the batch is axis 0"
             )

@@ -255,6 +255,8 @@ def parse_head(
     bracket = stripped.find("(") if not stripped.startswith("$") else -1
     word = stripped if bracket < 0 else stripped[:bracket].rstrip()
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*", word):
+        if stripped.count(")") > stripped.count("(") and diagnostics.items and diagnostics.items[-1].code == "E0108":
+            return None  # the other half of a head that YAML cut at its comma
         if word.startswith("$"):
             fail("E0107", "an operator's name can't be an expression here", offset, len(word), f"write `use: {word}`")
         elif " " in word and equals is None:

@@ -149,7 +149,7 @@ def parse_spec(
             help="write `specdl: 1` on top",
         )
         data["specdl"] = LANGUAGE_VERSION
-    file = validate(SpecFile, data, spans, diagnostics, what="a spec", code="E0112")
+    file = validate(SpecFile, data, spans, diagnostics, what="a spec", code="E0112", noun="key")
     if file is None:
         return None
     if file.specdl != LANGUAGE_VERSION:
@@ -215,7 +215,7 @@ def _block(name: str, item: Any, spans: SpanTree, span: Span, diagnostics: Diagn
     if not isinstance(item, Mapping):
         diagnostics.add("E0113", f"the block `{name}` needs `layers`", span)
         return None
-    parsed = validate(BlockFile, item, spans, diagnostics, what=f"block {name}", code="E0112")
+    parsed = validate(BlockFile, item, spans, diagnostics, what=f"the block `{name}`", code="E0112", noun="key")
     if parsed is None:
         return None
     return Block(

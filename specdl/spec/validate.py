@@ -43,16 +43,21 @@ def validate(
     what: str,
     code: str = "E0203",
     notes: tuple[Note, ...] = (),
+    noun: str = "argument",
 ) -> Model | None:
     """An instance of `cls`, or None after its mistakes were recorded.
 
-    `what` names the thing in messages (`conv2d`); `spans` is the tree of `data`.
+    `what` names the thing in messages (`conv2d`), `noun` its fields; `spans` is the tree of `data`.
     """
     try:
         return cls.model_validate(data)
     except ValidationError as error:
-        for item in error.errors(include_url=False):
-            _report(item, cls, data, spans, diagnostics, what, code, notes)
+        items = error.errors(include_url=False)
+        meant = {_meant(str(item["loc"][-1]), cls) for item in items if item["type"] == "extra_forbidden"}
+        for item in items:
+            # An argument that is there under another name isn't missing as well.
+            if item["type"] != "missing" or item["loc"][-1] not in meant:
+                _report(item, cls, data, spans, diagnostics, what, code, notes, noun)
         return None
 
 
@@ -65,6 +70,7 @@ def _report(
     what: str,
     code: str,
     notes: tuple[Note, ...],
+    noun: str,
 ) -> None:
     # A pydantic location may hold names of union members; only steps that exist in the data are ours.
     path: list[Any] = []
@@ -78,11 +84,11 @@ def _report(
     kind = item["type"]
     name = str(item["loc"][-1]) if item["loc"] else ""
     if kind == "extra_forbidden":
-        _unknown(cls, name, spans.key(*path) if path else spans.span, diagnostics, what, notes, nested=len(path) > 1)
+        _unknown(cls, name, spans.key(*path) if path else spans.span, diagnostics, what, notes, noun, nested=len(path) > 1)
     elif kind == "missing":
         diagnostics.add(
             "E0202",
-            f"`{what}` needs `{name}`",
+            f"{_quoted(what)} needs `{name}`",
             spans.at(*path) if path else spans.span,
             help=_description(cls, name),
             notes=notes,
@@ -93,6 +99,17 @@ def _report(
         diagnostics.add(code, f"{where}: {_message(item)}, got {show(value)}", spans.at(*path), notes=notes)
 
 
+def _quoted(what: str) -> str:
+    """A name in backquotes; a phrase (`a spec`) as it is."""
+    return what if " " in what else f"`{what}`"
+
+
+def _meant(name: str, cls: type[BaseModel]) -> str | None:
+    """The argument that an unknown name stands for: another library's word, or a misspelling."""
+    word = _KERAS_AND_FRIENDS.get(name)
+    return word if word in cls.model_fields else nearest(name, cls.model_fields)
+
+
 def _unknown(
     cls: type[BaseModel],
     name: str,
@@ -100,6 +117,7 @@ def _unknown(
     diagnostics: Diagnostics,
     what: str,
     notes: tuple[Note, ...],
+    noun: str,
     nested: bool,
 ) -> None:
     fields = list(cls.model_fields)
@@ -109,12 +127,12 @@ def _unknown(
         help = f"`{name}` follows from the shapes; leave it out"
     elif nested or not fields:
         help = None if fields else f"`{what}` takes no arguments"
-    elif _KERAS_AND_FRIENDS.get(name) in fields:
-        help = f"write `{_KERAS_AND_FRIENDS[name]}`"
     else:
-        close = nearest(name, fields)
-        help = f"did you mean `{close}`?" if close else f"it takes {', '.join(f'`{field}`' for field in fields)}"
-    diagnostics.add("E0201", f"`{what}` has no argument `{name}`", span, help=help, notes=notes)
+        word = _meant(name, cls)
+        listing = ", ".join(f"`{field}`" for field in fields)
+        ours = name in _KERAS_AND_FRIENDS
+        help = f"it takes {listing}" if word is None else f"write `{word}`" if ours else f"did you mean `{word}`?"
+    diagnostics.add("E0201", f"{_quoted(what)} has no {noun} `{name}`", span, help=help, notes=notes)
 
 
 def _description(cls: type[BaseModel], name: str) -> str | None:

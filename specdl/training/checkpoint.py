@@ -62,6 +62,8 @@ def save_checkpoint(folder: Path, name: str, checkpoint: Checkpoint, *, keep: in
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    same = f"{name}-{checkpoint.facts['step']:08d}"  # the end of a run saves the last step once more
+    shutil.rmtree(folder / same, ignore_errors=True)
     for old in _earlier(folder, name)[keep - 1 :]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -94,8 +96,10 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
         else:
             first[key] = name
             stored[name] = tensor.detach().contiguous()
+    # safetensors writes several entries of metadata in an order that changes, and the same run gives the same bytes.
+    facts = {"aliases": json.dumps(aliases)} if aliases else {"format": "pt"}
     try:
-        save_file(stored, path, metadata={"format": "pt", "aliases": json.dumps(aliases)})
+        save_file(stored, path, metadata=facts)
     except SafetensorError as error:  # safetensors writes by itself and hides the operating system's error number
         code = re.search(r"os error (\d+)", str(error))
         raise OSError(int(code.group(1)) if code else 5, str(error)) from error

@@ -251,6 +251,11 @@ class _Loop:
                 set_momentum(group, momentum)
         return float(groups[0]["lr"])
 
+    def _last_rate(self) -> float:
+        """The first group's learning rate in the update before (an optimizer just resumed doesn't know it)."""
+        step = max(self.position.step - 1, 0)
+        return float(self.base_rates[0] * self.recipe.scheduler.factor(step, self.total_steps, self.steps_per_epoch))
+
     def _look(self) -> None:
         """Fetches the sum of the losses from a device where that means waiting."""
         if self.pending is not None:
@@ -283,8 +288,7 @@ class _Loop:
             measures.update({f"validation/{name}": value for name, value in scores.items()})
         position.loss_sum, position.loss_count = 0.0, 0
         best = self._improved(measures.get(self.recipe.monitor.name, math.nan))
-        lr = float(self.optimizer.param_groups[0]["lr"])
-        row = {"epoch": position.epoch, "step": position.step, **measures, "lr": lr}
+        row = {"epoch": position.epoch, "step": position.step, **measures, "lr": self._last_rate()}
         if best:
             position.best_row = {"epoch": position.epoch, "step": position.step, **measures}
         self.reports.add({**row, "seconds": round(time.perf_counter() - self.started, 3)})

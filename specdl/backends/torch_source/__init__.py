@@ -18,7 +18,6 @@ from specdl.backends.torch_source.text import lines as call_lines
 from specdl.backends.torch_source.text import literal, plain_name
 from specdl.diagnostics import Span
 from specdl.ir.program import Function, Program, Step
-from specdl.ops.base import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +142,6 @@ def _write_class(out: _Writer, builder: Builder, made: SourceClass) -> None:
 
 
 def _assignment(name: str, call: object) -> list[str]:
-    if isinstance(call, Call) and call.function == "self.register_buffer":
-        return call_lines("", call, 8)
     if plain_name(name):
         return call_lines(f"self.{name} = ", call, 8)
     return call_lines(f'self["{name}"] = ', call, 8)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from specdl.backends.torch_source.forward import Forward, equal_runs, write_forward
-from specdl.backends.torch_source.text import Repeat, Verbatim, class_name, parse_call, plain_name
+from specdl.backends.torch_source.text import Repeat, Verbatim, class_name, plain_name
 from specdl.ir.program import Function, Node, Program
 from specdl.ir.types import TensorType
 from specdl.ops.base import Call, Op
@@ -138,7 +138,7 @@ class Builder:
         """Whether the node can be an `nn.Module` in a chain."""
         if isinstance(node.callee, str):
             return True
-        return node.callee.torch_module(*_given(node, types)) is not None
+        return not node.callee.stored and node.callee.torch_module(*_given(node, types)) is not None
 
     def needs_module(self, node: Node, types: Mapping[str, TensorType]) -> bool:
         """Whether the node has an attribute of its own: it has weights, or no form as a function."""
@@ -209,18 +209,12 @@ class Builder:
         given = _given(node, types)
         for name in node.callee.support:
             self.support[name] = None
-        stored = node.callee.torch_parameter()
-        if stored is not None:
-            call = parse_call(stored)
-            if any(weight.buffer for weight in node.callee.weights(*given)):
-                call = Call("self.register_buffer", (Verbatim(f'"{node.name}"'), call))
-            return _slotted(call, node.name, "", numbers), ()
         call = node.callee.torch_module(*given)
         assert call is not None
         fields = type(node.callee).model_fields
-        inferred = type(node.callee).inferred
-        positional = [*inferred, *[name for name in fields if name not in inferred]]
         keywords = dict(call.keywords)
+        inferred = [name for name in type(node.callee).inferred if name not in keywords]
+        positional = [*inferred, *[name for name in fields if name not in inferred]]
         arguments: list[Any] = []
         for index, value in enumerate(call.arguments):
             argument = positional[index] if index < len(positional) else f"argument{index}"

@@ -109,7 +109,7 @@ def write_forward(
             _loop(run, position, count, attributes, variables, types, lines)
             position += count
             continue
-        if isinstance(node.callee, Op) and node.callee.torch_parameter() is not None:
+        if isinstance(node.callee, Op) and node.callee.stored:
             variables.held[node.outputs[0]] = attributes[node.name]  # a parameter is read where it is used
             position += 1
             continue

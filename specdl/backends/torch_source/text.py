@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import keyword
 import re
 from collections.abc import Sequence
@@ -46,19 +45,6 @@ def literal(value: Any) -> str:
             return f"[{inner}]"
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     return plain_literal(value)
-
-
-def parse_call(text: str) -> Any:
-    """The `Call` that a piece of Python text is, its literals as values; other text stays as it is."""
-    tree = ast.parse(text, mode="eval").body
-    if isinstance(tree, ast.Call):
-        arguments = tuple(parse_call(ast.unparse(item)) for item in tree.args)
-        keywords = tuple((str(item.arg), parse_call(ast.unparse(item.value))) for item in tree.keywords)
-        return Call(ast.unparse(tree.func), arguments, keywords)
-    try:
-        return ast.literal_eval(tree)
-    except ValueError:
-        return Verbatim(text)
 
 
 def lines(prefix: str, value: Any, indent: int, suffix: str = "") -> list[str]:

@@ -75,3 +75,6 @@ class FakeModel:
 
     def resolved_text(self) -> str:
         return self.text
+
+
+LONG_CHILD = SPEC.replace("epochs: 2", "epochs: 5000")
