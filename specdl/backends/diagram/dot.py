@@ -163,9 +163,7 @@ class _Writer:
             )
         else:
             label = f"<{self._label(box)}>"
-            self.statement(
-                box.id, label=label, **placed, fillcolor=fill, color=border, tooltip=tooltip, group=group
-            )
+            self.statement(box.id, label=label, **placed, fillcolor=fill, color=border, tooltip=tooltip, group=group)
 
     def _label(self, box: Box) -> str:
         theme = self.theme

@@ -154,7 +154,11 @@ def _path(points: Sequence[Point], direction: str) -> str:
         leave = (corner[0] + bx * radius, corner[1] + by * radius)
         reach = radius * (1 - _QUARTER)
         curve += _line(curve[-1], enter)
-        curve += [(corner[0] - ax * reach, corner[1] - ay * reach), (corner[0] + bx * reach, corner[1] + by * reach), leave]
+        curve += [
+            (corner[0] - ax * reach, corner[1] - ay * reach),
+            (corner[0] + bx * reach, corner[1] + by * reach),
+            leave,
+        ]
     curve += _line(curve[-1], points[-1])
     spline = " ".join(f"{x:.2f},{y:.2f}" for x, y in curve)
     return f"e,{tip[0]:.2f},{tip[1]:.2f} {spline}"
