@@ -179,7 +179,7 @@ def test_onnx(text: str) -> None:
     check_onnx(op, *_types(op), tolerance=1e-4)
 
 
-LEAVES = st.sampled_from(["a", "b", "c", "i", "m", "2", "0.5", "1", "True"])
+LEAVES = st.sampled_from(["a", "b", "c", "i", "m", "2", "0.5", "1"])
 TYPES_OF_LEAVES = {
     "a": tensor(2, 3),
     "b": tensor(3),
@@ -213,7 +213,9 @@ def test_any_expression(text: str) -> None:
         return
     try:
         expected = _python(text, values)
-    except (RuntimeError, TypeError, IndexError, ArithmeticError, ValueError):
+    except (RuntimeError, TypeError, IndexError, ArithmeticError, ValueError) as error:
+        if "ZeroDivision" in str(error):
+            return  # a matter of the numbers, not of types
         expected = None
     try:
         op = parse_compute(text, {})
