@@ -1,0 +1,318 @@
+"""A drawing as DOT text: plain (what `-o x.dot` writes and Graphviz can lay out), or with everything in its place.
+
+The same text is laid out first, with the routes unseen, and drawn second, with positions. Graphviz's own path
+for an edge around a body bulges out of its frame, so routes are computed in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from specdl.backends.diagram.geometry import Geometry, Placed
+from specdl.backends.diagram.lanes import Lane, lanes
+from specdl.backends.diagram.model import Box, Cluster, Drawing, Edge
+from specdl.backends.diagram.style import FONT, THEMES, Theme, ThemeName, chip, escape, font, quoted, table
+
+Direction = Literal["TB", "BT", "LR"]
+
+_SPINE_WEIGHT = 20
+_LANE_WEIGHT = 3
+
+
+def write_dot(drawing: Drawing, theme: ThemeName, direction: Direction, *, hide_routes: bool = False) -> str:
+    """DOT for Graphviz to lay out. With `hide_routes`, lanes are kept free but nothing is drawn in them."""
+    return _Writer(drawing, THEMES[theme], direction, None, hide_routes).text()
+
+
+def write_placed_dot(drawing: Drawing, theme: ThemeName, direction: Direction, geometry: Geometry) -> str:
+    """DOT with a position for everything, for `neato -n2`."""
+    return _Writer(drawing, THEMES[theme], direction, geometry, True).text()
+
+
+class _Writer:
+    def __init__(
+        self, drawing: Drawing, theme: Theme, direction: Direction, geometry: Geometry | None, hide_routes: bool
+    ) -> None:
+        self.drawing, self.theme, self.direction = drawing, theme, direction
+        self.geometry, self.hide_routes = geometry, hide_routes
+        self.lanes = lanes(drawing) if geometry is None else ()
+        self.lines: list[str] = []
+        self.indent = 1
+
+    def text(self) -> str:
+        """The whole graph."""
+        theme = self.theme
+        self.statement("graph", **self._graph())
+        self.statement(
+            "node",
+            shape="box",
+            style="rounded,filled",
+            fontname=FONT,
+            fontsize=11,
+            fontcolor=theme.text,
+            penwidth=1.1,
+            margin="0.13,0.06",
+            height=0.32,
+        )
+        self.statement(
+            "edge", fontname=FONT, fontsize=9, fontcolor=theme.muted, color=theme.edge, penwidth=1.1, arrowsize=0.65
+        )
+        if self.geometry is not None:
+            self._cards(self.geometry)
+        self._children(self.drawing.root)
+        for number, edge in enumerate(self.drawing.edges):
+            self._edge(number, edge)
+        if self.geometry is not None:
+            self._routes(self.geometry)
+        body = "\n".join(self.lines)
+        return f"digraph {quoted(self.drawing.name)} {{\n{body}\n}}\n"
+
+    def statement(self, head: str, **attributes: object) -> None:
+        """One line; a value that begins with `<` is an HTML-like label."""
+        pairs = ", ".join(f"{name}={_value(value)}" for name, value in attributes.items() if value is not None)
+        self.lines.append(f"{'  ' * self.indent}{head}{f' [{pairs}]' if pairs else ''};")
+
+    def _graph(self) -> dict[str, object]:
+        theme, geometry = self.theme, self.geometry
+        attributes: dict[str, object] = {
+            "fontname": FONT,
+            "fontsize": 11,
+            "fontcolor": theme.text,
+            "bgcolor": theme.background,
+            "pad": 0.15,
+            "rankdir": self.direction,
+            "nodesep": 0.3,
+            "ranksep": 0.25,
+            "splines": "spline",
+            "outputorder": "edgesfirst",
+            "newrank": "true",
+            "label": f"<{self._legend()}>",
+            "labelloc": "b",
+            "labeljust": "c",
+        }
+        if geometry is not None:
+            attributes |= {"bb": _numbers(*geometry.bounds), "lp": geometry.label and _numbers(*geometry.label)}
+        return attributes
+
+    # ---- boxes and clusters --------------------------------------------------------------------------
+
+    def _children(self, cluster: Cluster) -> None:
+        for child in cluster.children:
+            if isinstance(child, Box):
+                self._box(child)
+            else:
+                self._cluster(child)
+        for lane in self.lanes:
+            if lane.route.cluster == cluster.id:
+                self._lane(lane)
+
+    def _cluster(self, cluster: Cluster) -> None:
+        theme = self.theme
+        self.lines.append(f"{'  ' * self.indent}subgraph cluster_{cluster.id} {{")
+        self.indent += 1
+        if cluster.title:
+            badge = f"<TD>{chip(f'×{cluster.count}', theme)}</TD>" if cluster.count > 1 else ""
+            rows = [f'<TD ALIGN="RIGHT">{font(cluster.title, 10, bold=True)}</TD>{badge}']
+            span = ' COLSPAN="2"' if badge else ""
+            rows += [f'<TD ALIGN="RIGHT"{span}>{font(line, 9, theme.muted)}</TD>' for line in cluster.lines]
+            attributes: dict[str, object] = {
+                "label": f"<{table(rows)}>",
+                "style": "rounded,filled",
+                "fillcolor": theme.cluster,
+                "color": theme.cluster_border,
+                "penwidth": 1,
+                "margin": 10,
+                "labeljust": "r",
+                "labelloc": "b" if self.direction == "BT" else "t",
+            }
+        else:
+            attributes = {"label": "", "style": "invis", "margin": 2}
+        if self.geometry is not None:
+            place = self.geometry.clusters[cluster.id]
+            attributes |= {"bb": _numbers(*place.bounds), "lp": place.label and _numbers(*place.label)}
+        self.statement("graph", **attributes)
+        self._children(cluster)
+        self.indent -= 1
+        self.lines.append(f"{'  ' * self.indent}}}")
+
+    def _box(self, box: Box) -> None:
+        fill, border = self.theme.families[box.family]
+        placed = self._place(box.id)
+        tooltip = quoted(box.tooltip or box.title)
+        group = self.drawing.groups.get(box.id) if self.geometry is None else None
+        if box.shape == "point":
+            color = self.theme.edge
+            common: dict[str, object] = {"label": "", "shape": "point", "color": color, "fillcolor": color}
+            size: dict[str, object] = {"width": 0.06, "height": 0.06}
+            self.statement(box.id, **common, **(placed or size), style="filled", tooltip="", group=group)
+        elif box.shape == "circle":
+            size = {"width": 0.26, "height": 0.26, "fixedsize": "true"}
+            self.statement(
+                box.id,
+                label=f"<{font(box.title, 9 if box.title.isalpha() else 13)}>",
+                shape="circle",
+                margin=0,
+                **(placed or size),
+                style="filled",
+                penwidth=1.2,
+                fillcolor=fill,
+                color=border,
+                tooltip=tooltip,
+                group=group,
+            )
+        else:
+            label = f"<{self._label(box)}>"
+            self.statement(box.id, label=label, **placed, fillcolor=fill, color=border, tooltip=tooltip, group=group)
+
+    def _label(self, box: Box) -> str:
+        theme = self.theme
+        plain = not box.lines and not box.note and box.count == 1
+        if plain:
+            return escape(box.title)
+        rows = [f"<B>{escape(box.title)}</B>"]
+        rows += [font(line, 9) for line in box.lines]
+        if box.note:
+            rows.append(font(box.note, 8, theme.muted))
+        cells = [f"<TD>{row}</TD>" for row in rows]
+        if box.count > 1:
+            cells[0] += f'<TD ROWSPAN="{len(rows)}">{chip(f"×{box.count}", theme)}</TD>'
+        return table(cells)
+
+    def _place(self, name: str) -> dict[str, object]:
+        if self.geometry is None:
+            return {}
+        place = self.geometry.boxes[name]
+        return {
+            "pos": _numbers(place.x, place.y),
+            "width": f"{place.width / 72:.4f}",
+            "height": f"{place.height / 72:.4f}",
+            "fixedsize": "true",
+        }
+
+    def _cards(self, geometry: Geometry) -> None:
+        """Two cards behind each stack. Nodes are painted in the order of their declaration, so cards come first."""
+        for box in self.drawing.boxes():
+            if not box.stacked:
+                continue
+            place: Placed = geometry.boxes[box.id]
+            fill, border = self.theme.families[box.family]
+            for offset in (6, 3):
+                self.statement(
+                    f"{box.id}_card{offset}",
+                    label="",
+                    pos=_numbers(place.x + offset, place.y - offset),
+                    width=f"{place.width / 72:.4f}",
+                    height=f"{place.height / 72:.4f}",
+                    fixedsize="true",
+                    fillcolor=fill,
+                    color=border,
+                    penwidth=0.8,
+                    tooltip="",
+                )
+
+    # ---- edges ---------------------------------------------------------------------------------------
+
+    def _edge(self, number: int, edge: Edge) -> None:
+        label = f"<{font(f' {edge.label}', 8.5, self.theme.muted)}>" if edge.label else None
+        attributes: dict[str, object] = {"label": label}
+        if not edge.arrow:
+            attributes["arrowhead"] = "none"
+        if edge.skip:
+            attributes |= {"style": "dashed", "color": self.theme.skip}
+        if self.geometry is None:
+            attributes |= {"weight": _SPINE_WEIGHT if edge.straight else None}
+            if self.hide_routes:
+                attributes["id"] = f"e{number}"
+        else:
+            path = self.geometry.edges[number]
+            attributes |= {"pos": quoted(path.path), "lp": path.label and _numbers(*path.label)}
+        self.statement(f"{edge.tail} -> {edge.head}", **attributes)
+
+    def _lane(self, lane: Lane) -> None:
+        """The lane's boxes, on the ranks of the body; and the path through them."""
+        route = lane.route
+        for name in lane.spare:
+            seen = {"style": "invis"} if self.hide_routes else {"color": self.theme.skip, "style": "filled"}
+            size = {"width": 0.12, "height": 0.05} if self.hide_routes else {"width": 0.02, "height": 0.02}
+            shape = "box" if self.hide_routes else "point"
+            self.statement(name, label="", shape=shape, fixedsize="true", **size, **seen, group=f"g{lane.spare[0]}")
+        for (box, companion), (left, _) in zip(lane.rungs, lane.neighbors, strict=True):
+            self.lines.append(f"{'  ' * self.indent}{{rank=same; {box}; {companion};}}")
+            self.statement(f"{left} -> {companion}", style="invis", weight=1)
+        stops = [route.tail, *(companion for _, companion in lane.rungs), route.head]
+        for tail, head in zip(stops, stops[1:], strict=False):
+            last = head == route.head or head in route.via
+            ends = head == route.head or tail == route.tail
+            if self.hide_routes:
+                if ends and not {tail, head} & set(route.via):
+                    continue  # the body keeps these apart already
+                self.statement(f"{tail} -> {head}", style="invis", weight=_LANE_WEIGHT)
+            else:
+                self.statement(
+                    f"{tail} -> {head}",
+                    color=self.theme.skip,
+                    penwidth=1.6,
+                    weight=_LANE_WEIGHT,
+                    arrowhead=None if last else "none",
+                    style="dashed" if route.dashed else None,
+                )
+
+    def _routes(self, geometry: Geometry) -> None:
+        for path in geometry.routes:
+            self.statement(
+                f"{path.tail} -> {path.head}",
+                pos=quoted(path.path),
+                color=self.theme.skip,
+                penwidth=1.6,
+                style="dashed" if path.dashed else None,
+            )
+
+    # ---- legend --------------------------------------------------------------------------------------
+
+    def _legend(self) -> str:
+        theme = self.theme
+        cells: list[str] = []
+        for family in self.drawing.families():
+            if family == "io":
+                continue
+            fill, border = theme.families[family]
+            cells.append(f"<TD>{_swatch(11, 11, fill, border)}</TD>")
+            name = "folded block" if family == "block" else family
+            cells.append(f'<TD ALIGN="LEFT">{font(name, 8.5, theme.muted)}</TD>')
+            cells.append('<TD WIDTH="4"></TD>')
+        kinds: Mapping[bool, str] = {False: "residual", True: "skip"}
+        for dashed, name in kinds.items():
+            if any(route.dashed is dashed for route in self.drawing.routes):
+                line = _swatch(16, 2, theme.skip, theme.skip)
+                if dashed:
+                    dash = f"<TD>{_swatch(4, 2, theme.skip, theme.skip)}</TD>"
+                    line = table([dash * 3], padding=0, spacing=2)
+                cells.append(f"<TD>{line}</TD>")
+                cells.append(f'<TD ALIGN="LEFT">{font(name, 8.5, theme.muted)}</TD>')
+                cells.append('<TD WIDTH="4"></TD>')
+        rows = [f"<TD>{font(self.drawing.caption, 9, theme.muted)}</TD>"]
+        if cells:
+            rows.append(f"<TD>{table([''.join(cells)], spacing=2)}</TD>")
+        return table(rows)
+
+
+def _swatch(width: int, height: int, fill: str, border: str) -> str:
+    """A small rectangle of one colour. Inside a table of its own, or Graphviz stretches it to the row."""
+    size = f'FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="{height}"'
+    return (
+        f'<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0" COLOR="{border}" BGCOLOR="{fill}" {size}>'
+        f"<TR><TD {size}></TD></TR></TABLE>"
+    )
+
+
+def _value(value: object) -> str:
+    if isinstance(value, (int, float)):
+        return f"{value:g}"
+    text = str(value)
+    return text if text.startswith(("<", '"')) else f'"{text}"'
+
+
+def _numbers(*values: float) -> str:
+    """Coordinates as Graphviz writes them."""
+    return '"' + ",".join(f"{value:.2f}" for value in values) + '"'

@@ -1,0 +1,121 @@
+"""From a program to a file: DOT text, or a picture drawn by Graphviz in two passes.
+
+The system's `dot` is used where there is one, else the self-contained `graphviz-pure` that is installed with
+the package.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+from specdl.backends.diagram.build import build
+from specdl.backends.diagram.dot import Direction, write_dot, write_placed_dot
+from specdl.backends.diagram.geometry import read_layout
+from specdl.backends.diagram.style import ThemeName
+from specdl.diagnostics import Diagnostic, EnvironmentFailure, SpecError
+from specdl.files import replacing, write_text
+from specdl.ir.program import Program
+
+_PATIENCE = 300
+"""Seconds that Graphviz may take for one pass."""
+
+
+def emit_dot(
+    program: Program,
+    *,
+    network: str | None = None,
+    theme: ThemeName = "light",
+    depth: int | None = None,
+    shapes: bool = True,
+    direction: Direction = "TB",
+) -> str:
+    """The diagram of a network as DOT text; the same program gives the same bytes.
+
+    `network` names one of several (else the first is drawn); `depth` is how many levels of blocks to open
+    (unless given, the first block of each structure is opened while the picture stays readable); `shapes`
+    writes tensor shapes beside the arrows. Raises `SpecError` for an unknown network.
+    """
+    drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes)
+    return write_dot(drawing, theme, direction)
+
+
+def render_diagram(
+    program: Program,
+    path: str | Path,
+    *,
+    network: str | None = None,
+    theme: ThemeName = "light",
+    depth: int | None = None,
+    shapes: bool = True,
+    direction: Direction = "TB",
+    dpi: int = 150,
+) -> Path:
+    """Draws a network to a file that ends in .svg, .png or .dot (.pdf too where the system has Graphviz).
+
+    Raises `SpecError` for another ending or an unknown network, `EnvironmentFailure` where Graphviz fails.
+    """
+    target = Path(path)
+    format = target.suffix.removeprefix(".").lower()
+    command = _graphviz()
+    _check_format(target, format, command)
+    drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes)
+    if format == "dot":
+        write_text(target, write_dot(drawing, theme, direction))
+        return target
+    plain = write_dot(drawing, theme, direction, hide_routes=True)
+    layout = run_graphviz([*command, "-Kdot", "-Tjson0"], plain)
+    placed = write_placed_dot(drawing, theme, direction, read_layout(drawing, layout, direction))
+    resolution = [f"-Gdpi={dpi}"] if format == "png" else []
+    with replacing(target) as temporary:
+        run_graphviz([*command, "-Kneato", "-n2", f"-T{format}", *resolution, "-o", str(temporary)], placed)
+    return target
+
+
+def _network(program: Program, name: str | None) -> str | None:
+    if name is not None and name not in program.networks:
+        known = ", ".join(f"`{item}`" for item in program.networks)
+        raise SpecError([Diagnostic("E0601", f"there is no network `{name}`", help=f"there are {known}")])
+    return name
+
+
+def _check_format(path: Path, format: str, command: Sequence[str]) -> None:
+    formats = ["svg", "png", "dot", *(["pdf"] if _is_system(command) else [])]
+    if format in formats:
+        return
+    endings = ", ".join(f".{item}" for item in formats)
+    help = f"a diagram's file ends in one of {endings}"
+    if format == "pdf":
+        help += "; for .pdf, install Graphviz (its `dot` must be on the PATH)"
+    raise SpecError([Diagnostic("E0602", f"can't draw to `{path.name}`", help=help)])
+
+
+def _graphviz() -> list[str]:
+    """The command that understands Graphviz's options."""
+    own = shutil.which("graphviz-pure", path=sysconfig.get_path("scripts")) or shutil.which("graphviz-pure")
+    found = shutil.which("dot") or own
+    return [found] if found is not None else []
+
+
+def _is_system(command: Sequence[str]) -> bool:
+    return bool(command) and Path(command[0]).stem == "dot"
+
+
+def run_graphviz(command: Sequence[str], text: str) -> str:
+    """What Graphviz answers to DOT text. Raises `EnvironmentFailure`."""
+    if not command or command[0].startswith("-"):
+        raise EnvironmentFailure("no Graphviz was found: `pip install graphviz-pure`, or install Graphviz")
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, encoding="utf-8", timeout=_PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EnvironmentFailure(f"Graphviz gave up after {_PATIENCE} s; a smaller `--depth` draws less") from error
+    except OSError as error:
+        raise EnvironmentFailure(f"can't run {command[0]}: {error.strerror}") from error
+    if done.returncode:
+        raise EnvironmentFailure(f"Graphviz failed: {done.stderr.strip()[:500]}")
+    return done.stdout

@@ -1,0 +1,162 @@
+"""How diagrams look: a light and a dark palette by operator family, and the text of HTML-like labels.
+
+Pastel fills with a dark border of the same hue in light, the reverse in dark, so that both keep their contrast
+on paper and on a screen. Every text that comes from a spec passes through `escape`.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+ThemeName = Literal["light", "dark"]
+
+FONT = "Helvetica"
+LONGEST_TEXT = 60
+"""Characters of a label's line; what is longer ends in an ellipsis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """Colours. `families` gives fill and border; `skip` is the colour of what goes around layers."""
+
+    background: str
+    text: str
+    muted: str
+    edge: str
+    skip: str
+    cluster: str
+    cluster_border: str
+    badge: str
+    badge_text: str
+    families: Mapping[str, tuple[str, str]]
+
+
+LIGHT = Theme(
+    background="white",
+    text="#1F2937",
+    muted="#6B7280",
+    edge="#374151",
+    skip="#B45309",
+    cluster="#F8FAFC",
+    cluster_border="#94A3B8",
+    badge="#1F2937",
+    badge_text="white",
+    families=MappingProxyType(
+        {
+            "io": ("#F3F4F6", "#6B7280"),
+            "convolution": ("#DBEAFE", "#1D4ED8"),
+            "normalization": ("#FEF3C7", "#B45309"),
+            "activation": ("#FFE4E6", "#BE123C"),
+            "pooling": ("#DCFCE7", "#15803D"),
+            "linear": ("#EDE9FE", "#6D28D9"),
+            "attention": ("#FFEDD5", "#C2410C"),
+            "embedding": ("#FCE7F3", "#BE185D"),
+            "recurrent": ("#ECFCCB", "#4D7C0F"),
+            "upsampling": ("#CFFAFE", "#0E7490"),
+            "dropout": ("#F1F5F9", "#64748B"),
+            "shape": ("#F5F5F4", "#78716C"),
+            "elementwise": ("#FAE8FF", "#A21CAF"),
+            "reduction": ("#E0E7FF", "#4338CA"),
+            "random": ("#FEF9C3", "#A16207"),
+            "parameter": ("#FDF2E9", "#92400E"),
+            "loss": ("#FEE2E2", "#B91C1C"),
+            "merge": ("#FFFFFF", "#374151"),
+            "block": ("#E0F2FE", "#0369A1"),
+        }
+    ),
+)
+
+DARK = Theme(
+    background="#0F172A",
+    text="#E5E7EB",
+    muted="#9CA3AF",
+    edge="#CBD5E1",
+    skip="#FBBF24",
+    cluster="#1E293B",
+    cluster_border="#475569",
+    badge="#E5E7EB",
+    badge_text="#0F172A",
+    families=MappingProxyType(
+        {
+            "io": ("#1F2937", "#9CA3AF"),
+            "convolution": ("#1E3A8A", "#93C5FD"),
+            "normalization": ("#713F12", "#FCD34D"),
+            "activation": ("#881337", "#FDA4AF"),
+            "pooling": ("#14532D", "#86EFAC"),
+            "linear": ("#4C1D95", "#C4B5FD"),
+            "attention": ("#7C2D12", "#FDBA74"),
+            "embedding": ("#831843", "#F9A8D4"),
+            "recurrent": ("#365314", "#BEF264"),
+            "upsampling": ("#164E63", "#67E8F9"),
+            "dropout": ("#334155", "#94A3B8"),
+            "shape": ("#292524", "#A8A29E"),
+            "elementwise": ("#701A75", "#F0ABFC"),
+            "reduction": ("#312E81", "#A5B4FC"),
+            "random": ("#422006", "#FDE047"),
+            "parameter": ("#431407", "#FDBA74"),
+            "loss": ("#7F1D1D", "#FCA5A5"),
+            "merge": ("#0F172A", "#E5E7EB"),
+            "block": ("#0C4A6E", "#7DD3FC"),
+        }
+    ),
+)
+
+THEMES: Mapping[str, Theme] = MappingProxyType({"light": LIGHT, "dark": DARK})
+
+# What XML 1.0 can't hold breaks Graphviz's label parser and the SVG alike.
+_UNPRINTABLE = re.compile("[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def clean(text: str) -> str:
+    """The text on one line, without control characters, at most `LONGEST_TEXT` long."""
+    text = _UNPRINTABLE.sub(" ", text).strip()
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1].rstrip()}…"
+
+
+def escape(text: str) -> str:
+    """The text for an HTML-like label, never empty (Graphviz refuses an empty element)."""
+    return html.escape(clean(text)) or "&#160;"
+
+
+def quoted(text: str) -> str:
+    """The text as a DOT string; a backslash stays one (Graphviz would read `\\N` as the node's name)."""
+    text = _UNPRINTABLE.sub(" ", text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def font(text: str, size: float, color: str | None = None, *, bold: bool = False) -> str:
+    """Escaped text in a size and colour."""
+    inner = f"<B>{escape(text)}</B>" if bold else escape(text)
+    paint = f' COLOR="{color}"' if color else ""
+    return f'<FONT POINT-SIZE="{size:g}"{paint}>{inner}</FONT>'
+
+
+def chip(text: str, theme: Theme) -> str:
+    """A small rounded badge. Table and cell both have a fixed size, or Graphviz stretches it to the column."""
+    width = 8 + 6 * len(text)
+    size = f'FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="14"'
+    return (
+        f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0" STYLE="ROUNDED" '
+        f'BGCOLOR="{theme.badge}" {size}><TR><TD {size} VALIGN="MIDDLE">'
+        f"{font(text, 9, theme.badge_text, bold=True)}</TD></TR></TABLE>"
+    )
+
+
+def table(rows: Sequence[str], *, padding: int = 1, spacing: int = 0) -> str:
+    """An HTML-like label of rows of cells."""
+    body = "".join(f"<TR>{row}</TR>" for row in rows)
+    return f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="{spacing}" CELLPADDING="{padding}">{body}</TABLE>'
+
+
+def count_text(count: int) -> str:
+    """A count as people write it: `640`, `9.5 K`, `11.69 M`, `1.24 B`."""
+    for size, unit, digits in ((10**9, "B", 2), (10**6, "M", 2), (10**3, "K", 1)):
+        # 999,960 would round to `1000.0 K`: it is `1.00 M`.
+        if round(count / size, digits) >= 1:
+            return f"{count / size:.{digits}f} {unit}"
+    return str(count)
