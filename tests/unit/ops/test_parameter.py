@@ -13,6 +13,7 @@ from torch import nn
 from specdl.ir.dims import BATCH, symbol
 from specdl.ops.base import Op, TypeRuleError, Weight
 from specdl.ops.parameter import Arange, Buffer, Constant, Linspace, Parameter
+from specdl.ops.text import literal
 from tests.unit.ops.harness import make, run_function, tensor
 
 X = tensor(BATCH, 8)
@@ -43,8 +44,8 @@ def _evaluate(text: str) -> Any:
 )
 def test_initializers(init: Any, text: str) -> None:
     op: Any = make(Parameter, {"shape": [1, 8], "init": init})
-    assert op.torch_parameter() == f"nn.Parameter({text})"
-    made = _evaluate(op.torch_parameter())
+    assert literal(op.torch_module()) == f"nn.Parameter({text})"
+    made = _evaluate(literal(op.torch_module()))
     assert isinstance(made, nn.Parameter)
     assert made.requires_grad
     assert op.infer() == (tensor(*made.shape),)
@@ -92,15 +93,15 @@ def test_a_shape_must_be_known() -> None:
 
 def test_a_single_number() -> None:
     op = Parameter(shape=())
-    assert op.torch_parameter() == "nn.Parameter(torch.zeros(()))"
-    assert _evaluate(op.torch_parameter()).shape == ()
+    assert literal(op.torch_module()) == "nn.Parameter(torch.zeros(()))"
+    assert _evaluate(literal(op.torch_module())).shape == ()
 
 
 def test_a_buffer_is_registered() -> None:
     op = Buffer(shape=(3,))
     assert op.weights() == (Weight("", (3,), buffer=True),)
     module = nn.Module()
-    module.betas = _evaluate(op.torch_parameter())
+    module.betas = _evaluate(literal(op.torch_module()))
     assert list(module.state_dict()) == ["betas"]
     assert not list(module.parameters())
 
