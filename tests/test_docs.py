@@ -11,7 +11,7 @@ from specdl.api import compile_source
 from specdl.source import parse_text
 from tests.conftest import ROOT
 
-EXAMPLE = re.compile(r"((?:^<!-- spec: .* -->\n)*)^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+EXAMPLE = re.compile(r"((?:^<!-- spec: [^\n]* -->\n)*)^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def examples() -> list[tuple[str, str]]:

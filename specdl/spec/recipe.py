@@ -345,7 +345,8 @@ def _transform(entry: Entry, fields: dict[str, TensorType], diagnostics: Diagnos
         )
         return None
     when = entry.when if isinstance(entry.when, When) else When(entry.when, entry.when)
-    for value in (when.training, when.evaluation):
+    modes: tuple[Any, ...] = (when.training, when.evaluation)  # any value, until it is checked here
+    for value in modes:
         if not isinstance(value, bool):
             diagnostics.add(
                 "E0503",

@@ -91,7 +91,7 @@ class _Builder:
                 port = self._input(value, type, root.children)
             self.edges.append(Edge(port.box, box.id))
         caption = f"{self.program.name} · {count_text(self.parts.parameters(key))} parameters"
-        edges, groups = straighten(self.edges)
+        edges, groups = straighten(self.edges, {box.id for box in root.boxes() if box.family == "io"})
         return Drawing(self.program.name, caption, root, edges, tuple(self.routes), groups)
 
     # ---- levels --------------------------------------------------------------------------------------
@@ -127,12 +127,17 @@ class _Builder:
         names = path + nodes[part.start].name
         if view.children is None:
             self._operator(level, part, names, children, entering)
+        elif part.kind == "run":
+            below = _Level(level.function, level.frame, level.types, level.env)
+            children += self._level(below, view.children, path)
         elif part.kind == "segment":
             self._segment(level, view, path, children)
         else:
             self._opened(level, view, names, children)
 
-    def _operator(self, level: _Level, part: Part, path: str, children: list[Box | Cluster], entering: bool) -> Box:
+    def _operator(
+        self, level: _Level, part: Part, path: str, children: list[Box | Cluster], entering: bool
+    ) -> Box:
         box = self._box(self._look(part, path, level), level.frame)
         children.append(box)
         shown = ""
@@ -160,7 +165,8 @@ class _Builder:
         cluster: Cluster | None = None
         if not view.inline and not merged:
             self.clusters += 1
-            cluster = Cluster(f"c{self.clusters}", part.title, part.lines, part.badge)
+            lines = part.lines if inner.kind == "block" or self.parts.wraps(part.key) else ()
+            cluster = Cluster(f"c{self.clusters}", part.title, lines, part.badge)
             frame = (*frame, cluster.id)
         given = (name for name in node.inputs if name is not None)
         env = {value.name: level.env[name] for value, name in zip(inner.inputs, given, strict=True)}
@@ -200,26 +206,28 @@ class _Builder:
 
     def _entrances(self, level: _Level, views: Sequence[View], children: list[Box | Cluster]) -> None:
         """One arrow enters a block for each of its inputs, however many layers read it."""
+        names: dict[_Port, list[str]] = {}
         for value in level.function.inputs:
-            readers = [view.part for view in views if value.name in _reads(level.function, view.part)]
-            forked = any(residual.source == value.name for residual in level.function.residuals)
+            names.setdefault(level.env[value.name], []).append(value.name)
+        for same in names.values():
+            readers = [view for view in views if set(same).intersection(_reads(level.function, view.part))]
+            forked = any(residual.source in same for residual in level.function.residuals)
             if len(readers) > 1 and not forked:
-                self._fork(level, value.name, children)
+                self._fork(level, same[0], children)
+                level.env.update(dict.fromkeys(same, level.env[same[0]]))
 
     def _segment(self, level: _Level, view: View, path: str, children: list[Box | Cluster]) -> None:
         """A repeated stretch of this level: its first repetition in a frame of its own."""
         part = view.part
         assert view.children is not None
         self.clusters += 1
-        cluster = Cluster(f"c{self.clusters}", f"layers {part.start + 1} to {part.stop}", (), part.badge)
+        cluster = Cluster(f"c{self.clusters}", "repeat", (), part.badge)
         below = _Level(level.function, (*level.frame, cluster.id), level.types, level.env)
         cluster.children = self._level(below, view.children, path)
         children.append(cluster)
         nodes = level.function.nodes
         period = (part.stop - part.start) // part.count
-        for first, last in zip(
-            nodes[part.start : part.start + period], nodes[part.stop - period : part.stop], strict=True
-        ):
+        for first, last in zip(nodes[part.start : part.start + period], nodes[part.stop - period : part.stop], strict=True):
             for name, value in zip(last.outputs, first.outputs, strict=True):
                 level.env[name] = level.env[value]
 
@@ -297,14 +305,12 @@ class _Builder:
         via: tuple[str, ...] = ()
         if bypass.via:
             via = tuple(self.drawn[ranges[bypass.via[0]][0] : ranges[bypass.via[-1]][1]])
-        around = set(level.function.nodes[part.start].inputs) if not via else set()
         shown = ""
         for name in _reads(level.function, part):
             port = level.env[name]
             if name == bypass.value or port.box in via:
                 continue
             shown = self._connect(port, box, level.types[name])
-        del around
         where = level.frame[-1] if level.frame else "root"
         self.routes.append(Route(point.box, box.id, where, beside, via, bypass.dashed))
         if self._branched(beside):
@@ -330,7 +336,9 @@ def _reads(function: Function, part: Part) -> tuple[str, ...]:
     """The values that the first repetition of a part reads from outside of the part, each once, in order."""
     nodes: Sequence[Node] = function.nodes[part.start : part.start + (part.stop - part.start) // part.count]
     made = {name for node in function.nodes[part.start : part.stop] for name in node.outputs}
-    return tuple(dict.fromkeys(name for node in nodes for name in node.inputs if name is not None and name not in made))
+    return tuple(
+        dict.fromkeys(name for node in nodes for name in node.inputs if name is not None and name not in made)
+    )
 
 
 def _bypasses(function: Function, parts: Sequence[Part]) -> list[_Bypass]:

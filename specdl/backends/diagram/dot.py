@@ -10,14 +10,18 @@ from collections.abc import Mapping
 from typing import Literal
 
 from specdl.backends.diagram.geometry import Geometry, Placed
-from specdl.backends.diagram.lanes import Lane, lanes
+from specdl.backends.diagram.lanes import Lane, lanes, rightmost
 from specdl.backends.diagram.model import Box, Cluster, Drawing, Edge
-from specdl.backends.diagram.style import FONT, THEMES, Theme, ThemeName, chip, escape, font, quoted, table
+from specdl.backends.diagram.style import FONT, LABEL_SIZE, THEMES, Theme, ThemeName, chip, escape, font, quoted, table, text_width
 
 Direction = Literal["TB", "BT", "LR"]
 
 _SPINE_WEIGHT = 20
 _LANE_WEIGHT = 3
+_SPACE = "&#160;"
+_NODE_GAP = 21.6  # nodesep
+_LANE_ROOM = _NODE_GAP + 8.6
+_TITLE_GAP = 8.0
 
 
 def write_dot(drawing: Drawing, theme: ThemeName, direction: Direction, *, hide_routes: bool = False) -> str:
@@ -37,6 +41,7 @@ class _Writer:
         self.drawing, self.theme, self.direction = drawing, theme, direction
         self.geometry, self.hide_routes = geometry, hide_routes
         self.lanes = lanes(drawing) if geometry is None else ()
+        self.rightmost = rightmost(self.lanes)
         self.lines: list[str] = []
         self.indent = 1
 
@@ -133,8 +138,27 @@ class _Writer:
             attributes |= {"bb": _numbers(*place.bounds), "lp": place.label and _numbers(*place.label)}
         self.statement("graph", **attributes)
         self._children(cluster)
+        if cluster.title and self.geometry is None and self.direction != "LR":
+            self._title_room(cluster)
         self.indent -= 1
         self.lines.append(f"{'  ' * self.indent}}}")
+
+    def _title_room(self, cluster: Cluster) -> None:
+        """Widens a frame to the right, so that the arrow that enters it doesn't run through its title."""
+        title = text_width(cluster.title, 10, bold=True) + (32 if cluster.count > 1 else 0)
+        wanted = max([title, *(text_width(line, 9) for line in cluster.lines)]) + _TITLE_GAP
+        first = next((box for box in cluster.boxes() if box.shape == "box"), None)
+        if first is None:
+            return
+        neighbor = self.rightmost.get(first.id, first.id)
+        room = _half_width(first) + (_LANE_ROOM if neighbor != first.id else 0)
+        if wanted <= room:
+            return
+        name = f"title_{cluster.id}"
+        width = max(wanted - room - _NODE_GAP, 1) / 72
+        self.statement(name, label="", shape="box", fixedsize="true", width=width, height=0.05, style="invis")
+        self.lines.append(f"{'  ' * self.indent}{{rank=same; {first.id}; {name};}}")
+        self.statement(f"{neighbor} -> {name}", style="invis", weight=1)
 
     def _box(self, box: Box) -> None:
         fill, border = self.theme.families[box.family]
@@ -163,7 +187,9 @@ class _Writer:
             )
         else:
             label = f"<{self._label(box)}>"
-            self.statement(box.id, label=label, **placed, fillcolor=fill, color=border, tooltip=tooltip, group=group)
+            self.statement(
+                box.id, label=label, **placed, fillcolor=fill, color=border, tooltip=tooltip, group=group
+            )
 
     def _label(self, box: Box) -> str:
         theme = self.theme
@@ -214,7 +240,8 @@ class _Writer:
     # ---- edges ---------------------------------------------------------------------------------------
 
     def _edge(self, number: int, edge: Edge) -> None:
-        label = f"<{font(f' {edge.label}', 8.5, self.theme.muted)}>" if edge.label else None
+        space = _SPACE if self.geometry is None else ""
+        label = f"<{space}{font(edge.label, LABEL_SIZE, self.theme.muted)}>" if edge.label else None
         attributes: dict[str, object] = {"label": label}
         if not edge.arrow:
             attributes["arrowhead"] = "none"
@@ -295,6 +322,12 @@ class _Writer:
         if cells:
             rows.append(f"<TD>{table([''.join(cells)], spacing=2)}</TD>")
         return table(rows)
+
+
+def _half_width(box: Box) -> float:
+    """Half of about the width that Graphviz will give to a box."""
+    widths = [text_width(box.title, 11, bold=True), *(text_width(line, 9) for line in box.lines)]
+    return (max(widths) + (28 if box.count > 1 else 0) + 19) / 2
 
 
 def _swatch(width: int, height: int, fill: str, border: str) -> str:

@@ -1,20 +1,24 @@
-"""Where everything is, once laid out: boxes, frames, the paths of edges, and the routes that we place ourselves."""
+"""Where everything is, once laid out: boxes, frames, the paths of edges, and the routes that we place ourselves.
+
+Graphviz's layout is taken as it is, but for three things: an edge of the spine becomes a straight line with its
+label beside it, a label that its own edge runs through moves aside, and routes run in their lanes.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from specdl.backends.diagram.lanes import Lane, lanes
-from specdl.backends.diagram.model import Drawing
+from specdl.backends.diagram.model import Drawing, Edge
+from specdl.backends.diagram.paths import Bounds, Point, crosses, overlap, path_points, rounded_path, straight_path
+from specdl.backends.diagram.style import LABEL_SIZE, text_width
 
-Point = tuple[float, float]
-
-_CORNER = 9.0
-_ARROW = 7.0
-_QUARTER = 0.5523  # the control points of a quarter circle, as a cubic Bézier curve
+_STRAIGHT_WITHIN = 1.5
+_LABEL_GAP = 4.0
+_LABEL_HEIGHT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +30,26 @@ class Placed:
     width: float
     height: float
 
+    @property
+    def bounds(self) -> Bounds:
+        """Left, bottom, right, top."""
+        return (
+            self.x - self.width / 2,
+            self.y - self.height / 2,
+            self.x + self.width / 2,
+            self.y + self.height / 2,
+        )
+
+    def turned(self) -> Placed:
+        """The same with the axes exchanged."""
+        return Placed(self.y, self.x, self.height, self.width)
+
 
 @dataclass(frozen=True, slots=True)
 class PlacedCluster:
-    """The bounds (left, bottom, right, top) of a frame and the centre of its title."""
+    """The bounds of a frame and the centre of its title."""
 
-    bounds: tuple[float, float, float, float]
+    bounds: Bounds
     label: Point | None
 
 
@@ -57,7 +75,7 @@ class PlacedRoute:
 class Geometry:
     """A laid-out drawing. `edges` and `routes` are in the drawing's order."""
 
-    bounds: tuple[float, float, float, float]
+    bounds: Bounds
     label: Point | None
     boxes: Mapping[str, Placed]
     clusters: Mapping[str, PlacedCluster]
@@ -75,22 +93,30 @@ def read_layout(drawing: Drawing, text: str, direction: str) -> Geometry:
             x, y = _floats(item["pos"])
             boxes[item["name"]] = Placed(x, y, float(item["width"]) * 72, float(item["height"]) * 72)
         elif "bb" in item:
-            left, bottom, right, top = _floats(item["bb"])
-            clusters[item["name"].removeprefix("cluster_")] = PlacedCluster((left, bottom, right, top), _label(item))
-    edges = {item["id"]: PlacedEdge(item["pos"], _label(item)) for item in data.get("edges", ()) if "id" in item}
-    left, bottom, right, top = _floats(data["bb"])
+            clusters[item["name"].removeprefix("cluster_")] = PlacedCluster(_bounds(item["bb"]), _label(item))
+    found = {item["id"]: PlacedEdge(item["pos"], _label(item)) for item in data.get("edges", ()) if "id" in item}
+    edges = [found[f"e{number}"] for number in range(len(drawing.edges))]
+    seen = {box.id: boxes[box.id] for box in drawing.boxes()}
+    edges = [_straightened(edge, path, seen, direction) for edge, path in zip(drawing.edges, edges, strict=True)]
+    edges = _labels_aside(drawing.edges, edges, seen)
     return Geometry(
-        (left, bottom, right, top),
-        _label(data),
-        boxes,
-        clusters,
-        tuple(edges[f"e{number}"] for number in range(len(drawing.edges))),
-        tuple(path for lane in lanes(drawing) for path in _route(lane, boxes, direction)),
+        _bounds(data["bb"]), _label(data), boxes, clusters, tuple(edges), tuple(_routes(drawing, boxes, seen, direction))
     )
+
+
+def label_bounds(text: str, center: Point) -> Bounds:
+    """The room that an edge's label takes."""
+    half = text_width(text, LABEL_SIZE) / 2
+    return center[0] - half, center[1] - _LABEL_HEIGHT / 2, center[0] + half, center[1] + _LABEL_HEIGHT / 2
 
 
 def _floats(text: str) -> list[float]:
     return [float(number) for number in text.split(",")]
+
+
+def _bounds(text: str) -> Bounds:
+    left, bottom, right, top = _floats(text)
+    return left, bottom, right, top
 
 
 def _label(item: Mapping[str, Any]) -> Point | None:
@@ -100,77 +126,118 @@ def _label(item: Mapping[str, Any]) -> Point | None:
     return x, y
 
 
-def _route(lane: Lane, boxes: Mapping[str, Placed], direction: str) -> list[PlacedRoute]:
-    """A route's paths: from the point sideways into the lane, along it, and sideways into the circle."""
-    route = lane.route
-    turned = _transposed if direction == "LR" else _same
-    tail, head = turned(boxes[route.tail]), turned(boxes[route.head])
-    if not route.via:
-        across = [turned(boxes[name]).x for name in lane.spare] or [tail.x + 60]
-        side = 1 if across[0] > tail.x else -1
-        lane_x = max(across) if side > 0 else min(across)
-        points = [
-            (tail.x, tail.y),
-            (lane_x, tail.y),
-            (lane_x, head.y),
-            (head.x + side * head.width / 2, head.y),
-        ]
-        return [PlacedRoute(route.tail, route.head, _path(points, direction), route.dashed)]
-    first, last = turned(boxes[route.via[0]]), turned(boxes[route.via[-1]])
-    down = 1 if first.y > tail.y else -1
-    side = 1 if last.x > head.x else -1
-    into = [(tail.x, tail.y), (first.x, tail.y), (first.x, first.y - down * first.height / 2)]
-    out = [(last.x, last.y + down * last.height / 2), (last.x, head.y), (head.x + side * head.width / 2, head.y)]
-    paths = [PlacedRoute(route.tail, route.via[0], _path(into, direction), route.dashed)]
-    for left, right in zip(route.via, route.via[1:], strict=False):
-        upper, lower = turned(boxes[left]), turned(boxes[right])
-        points = [(upper.x, upper.y + down * upper.height / 2), (lower.x, lower.y - down * lower.height / 2)]
-        paths.append(PlacedRoute(left, right, _path(points, direction), route.dashed))
-    paths.append(PlacedRoute(route.via[-1], route.head, _path(out, direction), route.dashed))
-    return paths
+# ---- edges and their labels --------------------------------------------------------------------------
 
 
-def _same(place: Placed) -> Placed:
-    return place
+def _straightened(edge: Edge, path: PlacedEdge, boxes: Mapping[str, Placed], direction: str) -> PlacedEdge:
+    """A straight line where tail and head stand exactly behind each other."""
+    turned = direction == "LR"
+    tail, head = boxes[edge.tail], boxes[edge.head]
+    if turned:
+        tail, head = tail.turned(), head.turned()
+    if not edge.straight or abs(tail.x - head.x) > _STRAIGHT_WITHIN:
+        return path
+    side = 1 if head.y > tail.y else -1
+    x = (tail.x + head.x) / 2
+    start, end = (x, tail.y + side * tail.height / 2), (x, head.y - side * head.height / 2)
+    middle = (start[1] + end[1]) / 2
+    label: Point | None = (x + _LABEL_GAP + text_width(edge.label, LABEL_SIZE) / 2, middle) if edge.label else None
+    if turned:
+        start, end = (start[1], start[0]), (end[1], end[0])
+        label = (middle, x + _LABEL_GAP + _LABEL_HEIGHT / 2) if edge.label else None
+    return PlacedEdge(straight_path(start, end, arrow=edge.arrow), label)
 
 
-def _transposed(place: Placed) -> Placed:
-    return Placed(place.y, place.x, place.height, place.width)
+def _labels_aside(edges: Sequence[Edge], paths: Sequence[PlacedEdge], boxes: Mapping[str, Placed]) -> list[PlacedEdge]:
+    """Moves labels off their own edges, to the nearest free place left or right."""
+    taken = [label_bounds(edge.label, path.label) for edge, path in zip(edges, paths, strict=True) if path.label]
+    result: list[PlacedEdge] = []
+    for edge, path in zip(edges, paths, strict=True):
+        if path.label is None or edge.straight:
+            result.append(path)
+            continue
+        x, y = path.label
+        own = label_bounds(edge.label, path.label)
+        points = path_points(path.path)
+        near = [place.bounds for place in boxes.values() if abs(place.y - y) < place.height / 2 + _LABEL_HEIGHT]
+        others = [item for item in taken if item != own]
+        for shift in (0.0, *(sign * step for step in range(4, 60, 4) for sign in (1, -1))):
+            moved = label_bounds(edge.label, (x + shift, y))
+            if not crosses(points, moved) and not any(overlap(moved, item) for item in (*near, *others)):
+                taken = [*others, moved]
+                path = PlacedEdge(path.path, (x + shift, y))
+                break
+        result.append(path)
+    return result
 
 
-def _path(points: Sequence[Point], direction: str) -> str:
-    """A polyline with rounded corners and an arrow at its end, as Graphviz writes a spline."""
+# ---- routes ------------------------------------------------------------------------------------------
+
+
+def _routes(
+    drawing: Drawing, boxes: Mapping[str, Placed], seen: Mapping[str, Placed], direction: str
+) -> Iterable[PlacedRoute]:
     if direction == "LR":
-        points = [(y, x) for x, y in points]
-    tip = points[-1]
-    dx, dy, _ = _unit(points[-2], tip)
-    points = [*points[:-1], (tip[0] - dx * _ARROW, tip[1] - dy * _ARROW)]
-    curve = [points[0]]
-    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
-        ax, ay, a = _unit(before, corner)
-        bx, by, b = _unit(corner, after)
-        radius = min(_CORNER, a / 2, b / 2)
-        enter = (corner[0] - ax * radius, corner[1] - ay * radius)
-        leave = (corner[0] + bx * radius, corner[1] + by * radius)
-        reach = radius * (1 - _QUARTER)
-        curve += _line(curve[-1], enter)
-        curve += [
-            (corner[0] - ax * reach, corner[1] - ay * reach),
-            (corner[0] + bx * reach, corner[1] + by * reach),
-            leave,
-        ]
-    curve += _line(curve[-1], points[-1])
-    spline = " ".join(f"{x:.2f},{y:.2f}" for x, y in curve)
-    return f"e,{tip[0]:.2f},{tip[1]:.2f} {spline}"
+        boxes = {name: place.turned() for name, place in boxes.items()}
+        seen = {name: boxes[name] for name in seen}
+    all_lanes = lanes(drawing)
+    positions = _aligned(all_lanes, boxes, seen)
+    for lane, position in zip(all_lanes, positions, strict=True):
+        for tail, head, points in _legs(lane, position, boxes):
+            path = rounded_path([(y, x) for x, y in points] if direction == "LR" else points)
+            yield PlacedRoute(tail, head, path, lane.route.dashed)
 
 
-def _unit(start: Point, end: Point) -> tuple[float, float, float]:
-    dx, dy = end[0] - start[0], end[1] - start[1]
-    length = max((dx * dx + dy * dy) ** 0.5, 1e-9)
-    return dx / length, dy / length, length
+def _aligned(all_lanes: Sequence[Lane], boxes: Mapping[str, Placed], seen: Mapping[str, Placed]) -> list[float]:
+    """Where each lane lies across the flow. Lanes one below the other in a frame share a line where nothing is in the way."""
+    positions = [_position(lane, boxes) for lane in all_lanes]
+    outermost: dict[tuple[str, bool], float] = {}
+    keys: list[tuple[str, bool] | None] = []
+    inside = [set(lane.route.beside) for lane in all_lanes]
+    for number, lane in enumerate(all_lanes):
+        nested = any(inside[number] < other for other in inside)
+        key = None if nested or not lane.spare else (lane.route.cluster, positions[number] > boxes[lane.route.tail].x)
+        keys.append(key)
+        if key is not None:
+            best = max if key[1] else min
+            outermost[key] = best(outermost.get(key, positions[number]), positions[number])
+    for number, (lane, lane_key) in enumerate(zip(all_lanes, keys, strict=True)):
+        if lane_key is None:
+            continue
+        wanted = outermost[lane_key]
+        tail, head = boxes[lane.route.tail], boxes[lane.route.head]
+        low, high = sorted((tail.y, head.y))
+        left, right = sorted((positions[number], wanted))
+        if not any(overlap((left - 1, low, right + 1, high), place.bounds) for place in seen.values()):
+            positions[number] = wanted
+    return positions
 
 
-def _line(start: Point, end: Point) -> list[Point]:
-    """The control points of a straight cubic."""
-    dx, dy = (end[0] - start[0]) / 3, (end[1] - start[1]) / 3
-    return [(start[0] + dx, start[1] + dy), (start[0] + 2 * dx, start[1] + 2 * dy), end]
+def _position(lane: Lane, boxes: Mapping[str, Placed]) -> float:
+    tail = boxes[lane.route.tail]
+    if not lane.spare:
+        return boxes[lane.route.via[0]].x if lane.route.via else tail.x
+    across = [boxes[name].x for name in lane.spare]
+    return max(across) if across[0] > tail.x else min(across)
+
+
+def _legs(lane: Lane, position: float, boxes: Mapping[str, Placed]) -> Iterable[tuple[str, str, list[Point]]]:
+    """A route's polylines: from the point sideways into the lane, along it, and sideways into the circle."""
+    route = lane.route
+    tail, head = boxes[route.tail], boxes[route.head]
+    via = [boxes[name] for name in route.via]
+    last = via[-1].x if via else position
+    side = 1 if last > head.x else -1
+    goal = (head.x + side * head.width / 2, head.y)
+    if not via:
+        yield route.tail, route.head, [(tail.x, tail.y), (position, tail.y), (position, head.y), goal]
+        return
+    down = 1 if via[0].y > tail.y else -1
+    into = (via[0].x, via[0].y - down * via[0].height / 2)
+    yield route.tail, route.via[0], [(tail.x, tail.y), (via[0].x, tail.y), into]
+    for left, right in zip(route.via, route.via[1:], strict=False):
+        upper, lower = boxes[left], boxes[right]
+        start = (upper.x, upper.y + down * upper.height / 2)
+        yield left, right, [start, (lower.x, lower.y - down * lower.height / 2)]
+    out = (via[-1].x, via[-1].y + down * via[-1].height / 2)
+    yield route.via[-1], route.head, [out, (via[-1].x, head.y), goal]

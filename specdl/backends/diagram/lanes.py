@@ -26,6 +26,14 @@ class Lane:
     neighbors: tuple[tuple[str, str], ...]
 
 
+def rightmost(all_lanes: Iterable[Lane]) -> dict[str, str]:
+    """What stands at the right end of a box's rank, by box."""
+    found: dict[str, str] = {}
+    for lane in sorted(all_lanes, key=lambda item: len(item.route.beside)):
+        found.update(lane.rungs)
+    return found
+
+
 def lanes(drawing: Drawing) -> tuple[Lane, ...]:
     """The lanes of all routes, in the order of the drawing's routes."""
     edges = [edge for edge in drawing.edges if not edge.skip]
@@ -34,7 +42,7 @@ def lanes(drawing: Drawing) -> tuple[Lane, ...]:
     made: dict[int, Lane] = {}
     for index in sorted(range(len(drawing.routes)), key=lambda number: len(drawing.routes[number].beside)):
         route = drawing.routes[index]
-        path = [box for box in _longest_path(route.beside, edges) if shapes[box] != "point"]
+        path = [box for box in longest_path(route.beside, edges) if shapes[box] != "point"]
         before = max((len(path) - len(route.via)) // 2, 0)
         rungs: list[tuple[str, str]] = []
         spare: list[str] = []
@@ -52,7 +60,7 @@ def lanes(drawing: Drawing) -> tuple[Lane, ...]:
     return tuple(made[index] for index in range(len(drawing.routes)))
 
 
-def _longest_path(boxes: Iterable[str], edges: Iterable[Edge]) -> list[str]:
+def longest_path(boxes: Iterable[str], edges: Iterable[Edge]) -> list[str]:
     """The longest chain of boxes; they come in the order of the program, so one sweep finds it."""
     order = list(boxes)
     inside = set(order)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from specdl.ir.program import Function, Node, Program
 from specdl.ir.types import TensorType
 
-PartKind = Literal["operator", "chain", "call", "segment"]
+PartKind = Literal["operator", "chain", "call", "run", "segment"]
 
 _LEADERS = frozenset({"convolution", "linear", "embedding", "normalization"})
 _FOLLOWERS = frozenset({"normalization", "activation", "dropout"})
@@ -23,6 +23,7 @@ _LONGEST_PERIOD = 16
 _FUSE_ABOVE = 14
 _REPEAT_ABOVE = 24
 _LEAF_LINES = 3
+_PARAMETERS_SHOWN = 4
 _SHORTEN_ABOVE = 1000
 _NAMED_SYMBOLS = {"concat": "C"}
 
@@ -31,6 +32,7 @@ _NAMED_SYMBOLS = {"concat": "C"}
 class Part:
     """Nodes `start` to `stop` of a function, drawn as one. `count` repetitions of `(stop - start) // count` nodes.
 
+    A `run` is of calls that differ: `inner` is its first call (or its first equal ones), and the rest as a part.
     `badge` is the N of ×N (for a group that wraps a run, the run's). `symbol` is the text of a merge's circle. `key` is the function that a call opens, `inner` the parts that
     one repetition of a segment opens. `same` says what counts as the same structure.
     """
@@ -105,9 +107,9 @@ class Parts:
     # ---- finding parts -------------------------------------------------------------------------------
 
     def _find(self, function: Function) -> tuple[Part, ...]:
-        parts = self._runs(function)
         flow = _Flow(function)
-        calls = any(part.kind == "call" for part in parts)
+        parts = self._mixed_runs(self._runs(function), function, flow)
+        calls = any(part.kind in {"call", "run"} for part in parts)
         if len(parts) > _FUSE_ABOVE or (calls and function.kind == "network"):
             parts = _fuse(parts, flow)
         if len(parts) > _REPEAT_ABOVE:
@@ -127,10 +129,53 @@ class Parts:
             part = self._operator(index, node, types) if not isinstance(node.callee, str) else self._call(index, node)
             last = parts[-1] if parts else None
             if last and self._continues(last, part) and flow.chained(last.start, last.stop, part.stop):
+                if last.title != part.title:
+                    # Calls with names of their own are one run under the block's name.
+                    words = _bound(self.program.functions[part.key])
+                    title, lines = self.program.functions[part.key].name, (" · ".join(words),) if words else ()
+                    last = replace(last, title=title, lines=lines)
                 parts[-1] = _longer(last, part)
             else:
                 parts.append(part)
         return parts
+
+    def _mixed_runs(self, parts: Sequence[Part], function: Function, flow: _Flow) -> list[Part]:
+        """Joins calls in a row of one block that differ in parameters or sizes."""
+        result: list[Part] = []
+        index = 0
+        while index < len(parts):
+            stop = index + 1
+            while (
+                stop < len(parts)
+                and parts[index].kind == parts[stop].kind == "call"
+                and parts[index].same == parts[stop].same
+                and not self.wraps(parts[stop].key)
+                and parts[stop - 1].stop == parts[stop].start
+                and flow.chained(parts[stop - 1].start, parts[stop - 1].stop, parts[stop].stop)
+            ):
+                stop += 1
+            joined = parts[stop - 1]
+            for part in reversed(parts[index : stop - 1]):
+                joined = self._mixed(part, joined, function)
+            result.append(joined)
+            index = stop
+        return result
+
+    def _mixed(self, first: Part, rest: Part, function: Function) -> Part:
+        nodes = function.nodes[first.start : rest.stop]
+        callees = [self.program.functions[str(node.callee)] for node in nodes]
+        title, lines = _split(_variants(callees))
+        return Part(
+            "run",
+            first.start,
+            rest.stop,
+            title,
+            lines,
+            parameters=first.parameters + rest.parameters,
+            badge=first.badge + rest.badge,
+            inner=(first, rest),
+            same=first.same,
+        )
 
     def _continues(self, last: Part, part: Part) -> bool:
         if last.kind != part.kind or part.start != last.stop:
@@ -166,17 +211,11 @@ class Parts:
         if leaf is not None:
             title, lines = leaf.title, leaf.lines
             if leaf.kind == "segment":
-                title = _own_name(node, function) or function.name
-            return replace(
-                leaf,
-                kind="chain",
-                start=index,
-                stop=index + 1,
-                title=title,
-                lines=lines,
-                parameters=parameters,
-                same=same,
-            )
+                title = _own_name(node, function) or (function.name if function.kind == "block" else "")
+                title, lines = (title, lines) if title else (lines[0], lines[1:])
+            # Whatever repeats inside is in the badge; for this level it is one node.
+            place = {"start": index, "stop": index + 1, "count": 1, "parameters": parameters, "same": same}
+            return replace(leaf, kind="chain", title=title, lines=lines, **place)
         title, lines, badge = self._call_label(node, function)
         return Part("call", index, index + 1, title, lines, parameters=parameters, badge=badge, key=key, same=same)
 
@@ -185,10 +224,11 @@ class Parts:
         if self.wraps(function.key):
             inner = [self.program.functions[str(item.callee)] for item in function.nodes if not item.skip]
             if inner and inner[0].kind == "block":
-                return own or inner[0].name, _variants(inner), len(inner)
+                lines = _variants(inner)
+                return (own, lines, len(inner)) if own else (*_split(lines), len(inner))
         if function.kind != "block":
             layers = sum(not item.skip for item in function.nodes)
-            return own or function.name, (f"{layers} layers",), 1
+            return own or "sequence", (f"{layers} layers",), 1
         words = _bound(function)
         if own:
             return own, (" · ".join((function.name, *words)),), 1
@@ -208,9 +248,7 @@ class Parts:
         parts = _fold_equal(_fuse(self._runs(function), flow), flow)
         if not parts or any(part.kind not in {"operator", "chain"} or part.symbol for part in parts):
             return None
-        if not all(
-            flow.chained(left.start, left.stop, right.stop) for left, right in zip(parts, parts[1:], strict=False)
-        ):
+        if not all(flow.chained(left.start, left.stop, right.stop) for left, right in zip(parts, parts[1:], strict=False)):
             return None
         if len(parts) == 1:
             return replace(parts[0], kind="chain")
@@ -293,10 +331,9 @@ def _fuse(parts: Sequence[Part], flow: _Flow) -> list[Part]:
             and last.stop - last.start < _LONGEST_CHAIN
             and flow.chained(last.start, last.stop, part.stop)
         ):
-            tail = " · ".join((*last.lines[-1:], part.title) if last.kind == "chain" else (part.title,))
-            lines = (*(last.lines[:-1] if last.kind == "chain" else last.lines), tail)
+            line = " · ".join((*last.lines, part.title))
             total = last.parameters + part.parameters
-            fused[-1] = replace(last, kind="chain", stop=part.stop, lines=lines, parameters=total)
+            fused[-1] = replace(last, kind="chain", stop=part.stop, lines=(line,), parameters=total)
         else:
             fused.append(part)
     return fused
@@ -315,14 +352,7 @@ def _longer(last: Part, part: Part) -> Part:
 
 def _look(part: Part) -> Hashable:
     """What a reader sees of one repetition, apart from its parameters."""
-    return (
-        part.kind,
-        part.title,
-        part.lines,
-        part.badge // part.count,
-        part.same,
-        (part.stop - part.start) // part.count,
-    )
+    return part.kind, part.title, part.lines, part.badge // part.count, part.same, (part.stop - part.start) // part.count
 
 
 def _fold_equal(parts: Sequence[Part], flow: _Flow) -> list[Part]:
@@ -438,13 +468,14 @@ def _own_name(node: Node, function: Function) -> str:
     """The name that the user gave to a call, if it isn't a number or the block's own."""
     name = node.name
     if name.isdigit() or name == function.name or name.removeprefix(f"{function.name}_").isdigit():
-        return "" if function.kind == "block" else name
+        return name if function.kind != "block" and not name.isdigit() else ""
     return name
 
 
 def _bound(function: Function) -> tuple[str, ...]:
-    """The parameters of a block that say something: no zeros, ones and absent things."""
-    return tuple(_parameter(name, value) for name, value in function.parameters.items() if _telling(value))[:4]
+    """The parameters of a block that say something: no zeros, ones and absent things. None, where they are too many."""
+    words = tuple(_parameter(name, value) for name, value in function.parameters.items() if _telling(value))
+    return words if len(words) <= _PARAMETERS_SHOWN else ()
 
 
 def _telling(value: Any) -> bool:
@@ -455,7 +486,13 @@ def _telling(value: Any) -> bool:
 
 def _parameter(name: str, value: Any) -> str:
     words = name.replace("_", " ")
-    return words if value is True else f"{words} {value:g}" if isinstance(value, float) else f"{words} {value}"
+    return words if value is True else f"{words} {value:.3g}" if isinstance(value, float) else f"{words} {value}"
+
+
+def _split(lines: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Text that begins with a block's name, with this name as the title."""
+    title, _, words = lines[0].partition(" · ")
+    return title, ((words, *lines[1:]) if words else lines[1:])
 
 
 def _variants(functions: Sequence[Function]) -> tuple[str, ...]:
@@ -467,3 +504,5 @@ def _variants(functions: Sequence[Function]) -> tuple[str, ...]:
     if len(functions) > 1 and special and all(_bound(item) == _bound(last) for item in functions[1:]):
         lines.append("first: " + " · ".join(special))
     return tuple(lines)
+
+

@@ -42,19 +42,25 @@ def plan(parts: Parts, key: str, depth: int | None) -> list[View]:
             continue
         inner = parts.of(part.key) if part.key else part.inner
         wraps = bool(part.key) and parts.wraps(part.key)
-        dissolves = _dissolves(parts, part, inner) and level > 1
+        dissolves = part.kind == "run" or (level > 1 and not wraps and _dissolves(parts, part, inner))
         more = len(inner) - 1
-        if wraps and inner and inner[0].key:
-            more += len(parts.of(inner[0].key)) - 1
-        if not (forced or dissolves or _opens(part, level, depth, seen, visible + more)):
+        first = inner[0] if inner else part
+        while (wraps or part.kind == "run") and first.opens:
+            # A run opens with its first call, and a group around one run with that run.
+            within = parts.of(first.key) if first.key else first.inner
+            more += len(within) - 1
+            if first.kind != "run":
+                break
+            first = within[0]
+        small = dissolves and part.kind != "run"
+        if not (forced or small or _opens(part, level, depth, seen, visible + more)):
             continue
         seen.add(part.same)
         view.children = [View(item) for item in inner]
         view.inline = dissolves
         visible += len(inner) - 1
         children = [(child, level if dissolves else level + 1, False) for child in view.children]
-        if wraps:
-            # A group around one run of a block opens with the block: they are one frame.
+        if wraps or part.kind == "run":
             queue.appendleft((view.children[0], level, True))
             children = [(child, level, False) for child in view.children[1:]]
         queue.extend(children)

@@ -1,21 +1,21 @@
 """Which edges a diagram keeps straight: the chains that people see as the spine.
 
 An edge is straight when its value goes one way only, and the box it enters either takes nothing else or takes
-it first, the other inputs coming from elsewhere. Branches that leave one box and meet again are left to the
+it first, the other inputs coming from elsewhere. What only comes from a parameter is never the spine. Branches that leave one box and meet again are left to the
 layout, which sets them side by side.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from specdl.backends.diagram.model import Edge
 
 
-def straighten(edges: Sequence[Edge]) -> tuple[tuple[Edge, ...], dict[str, str]]:
-    """The edges, marked, and the name of each box's chain."""
+def straighten(edges: Sequence[Edge], inputs: Set[str]) -> tuple[tuple[Edge, ...], dict[str, str]]:
+    """The edges, marked, and the name of each box's chain. `inputs` are the boxes of the network's inputs."""
     incoming: dict[str, list[Edge]] = defaultdict(list)
     outgoing: dict[str, list[Edge]] = defaultdict(list)
     for edge in edges:
@@ -28,7 +28,7 @@ def straighten(edges: Sequence[Edge]) -> tuple[tuple[Edge, ...], dict[str, str]]
         straight = (
             not edge.skip
             and len(outgoing[edge.tail]) == 1
-            and incoming[edge.head][0] == edge
+            and _main(incoming[edge.head], incoming, inputs) == edge
             and not _meets(edge, incoming, outgoing)
         )
         marked.append(replace(edge, straight=straight))
@@ -37,9 +37,22 @@ def straighten(edges: Sequence[Edge]) -> tuple[tuple[Edge, ...], dict[str, str]]
     return tuple(marked), chain
 
 
+def _main(edges: Sequence[Edge], incoming: dict[str, list[Edge]], inputs: Set[str]) -> Edge:
+    """The first edge that doesn't merely bring a parameter."""
+    if len(edges) == 1:
+        return edges[0]
+    for edge in edges:
+        box = edge.tail
+        while len(incoming[box]) == 1:
+            box = incoming[box][0].tail
+        if incoming[box] or box in inputs:
+            return edge
+    return edges[0]
+
+
 def _meets(edge: Edge, incoming: dict[str, list[Edge]], outgoing: dict[str, list[Edge]]) -> bool:
     """Whether another input of the head left the same box some way above."""
-    others = incoming[edge.head][1:]
+    others = [other for other in incoming[edge.head] if other is not edge]
     if not others:
         return False
     fork = _fork(edge.tail, incoming, outgoing)
