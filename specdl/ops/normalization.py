@@ -228,7 +228,8 @@ class GroupNorm(Op):
         return _scale((channels,), self.affine, self.affine)
 
     def torch_module(self, *types: TensorType) -> Call | None:
-        return Call("nn.GroupNorm", (self.num_groups, types[0].shape[1]), keywords(self, "num_groups"))
+        channels = ("num_channels", types[0].shape[1])
+        return Call("nn.GroupNorm", (self.num_groups,), (channels, *keywords(self, "num_groups")))
 
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
         # InstanceNormalization over each group runs everywhere; GroupNormalization changed its meaning in opset 21.
@@ -292,6 +293,7 @@ class _LayerNorm(Op):
     """Normalization of each position over its features."""
 
     family: ClassVar[Family] = "normalization"
+    inferred: ClassVar[tuple[str, ...]] = ("normalized_shape",)
     module: ClassVar[str]
 
     eps: float = Field(default=1e-5, ge=0, description=_EPSILON)
@@ -366,7 +368,6 @@ class LayerNorm2d(_LayerNorm):
 
     operator: ClassVar[str] = "layer_norm2d"
     module: ClassVar[str] = "LayerNorm2d"
-    inferred: ClassVar[tuple[str, ...]] = ("normalized_shape",)
     reference: ClassVar[str] = "https://arxiv.org/abs/2201.03545"
     support: ClassVar[tuple[str, ...]] = ("layer_norm2d.LayerNorm2d",)
 
@@ -392,6 +393,7 @@ class RmsNorm(Op):
 
     operator: ClassVar[str] = "rms_norm"
     family: ClassVar[Family] = "normalization"
+    inferred: ClassVar[tuple[str, ...]] = ("normalized_shape",)
     reference: ClassVar[str] = f"{_DOCS}.RMSNorm.html"
 
     normalized_shape: Shape | None = Field(default=None, description=_NORMALIZED)

@@ -114,12 +114,18 @@ class _Window(_Pool, Generic[Size, Offset]):
         return keywords(self, "stride") if own_size else keywords(self)
 
     def _onnx_window(self) -> dict[str, Any]:
-        return {
-            "kernel_shape": list(self._kernel()),
-            "strides": list(self._stride()),
-            "pads": [*self._padding(), *self._padding()],
-            "ceil_mode": int(self.ceil_mode),
-        }
+        return {"kernel_shape": list(self._kernel()), "strides": list(self._stride())}
+
+    def _ends(self) -> tuple[int, ...] | None:
+        """The padding at the ends that replaces `ceil_mode`, where a window could begin outside of the input.
+
+        ONNX keeps such a window, PyTorch doesn't.
+        """
+        reaches = window_reach(self._kernel(), self._dilation())
+        axes = list(zip(self._padding(), self._stride(), reaches, strict=True))
+        if not self.ceil_mode or all(pad + step <= reach for pad, step, reach in axes):
+            return None
+        return tuple(min(pad + step, reach) - 1 for pad, step, reach in axes)
 
     def title(self) -> str:
         return f"{self.label} {times(self._kernel())}"
@@ -138,7 +144,13 @@ class _MaxPool(_Window[Size, Offset], Generic[Size, Offset]):
         return spread(self.dilation, self.axes)
 
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
-        return graph.node("MaxPool", inputs, dilations=list(self._dilation()), **self._onnx_window())
+        value, padding, ends = inputs[0], list(self._padding()), self._ends()
+        window = {"dilations": list(self._dilation()), **self._onnx_window()}
+        if ends is None:
+            return graph.node("MaxPool", inputs, pads=padding * 2, ceil_mode=int(self.ceil_mode), **window)
+        lowest = graph.constant(float("-inf"), types[0].dtype)
+        sides = graph.constant([0, 0, *padding, 0, 0, *ends], "int64")
+        return graph.node("MaxPool", graph.node("Pad", [value, sides, lowest]), **window)
 
 
 class MaxPool1d(_MaxPool[Size1, Offset1]):
@@ -181,23 +193,37 @@ class _AvgPool(_Window[Size, Offset], Generic[Size, Offset]):
         return None
 
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
+        value, padding, ends = inputs[0], list(self._padding()), self._ends()
+        window = self._onnx_window()
         divisor = self._divisor()
-        if divisor is None:
+        if divisor is not None:
+            # Zeros are added up to where the last window ends, so that each mean is a sum over a whole window.
+            (y,) = self.infer(*types)
+            after = [
+                (count - 1) * step + width - size - pad
+                for count, step, width, size, pad in zip(
+                    y.shape[2:], self._stride(), self._kernel(), types[0].shape[2:], padding, strict=True
+                )
+            ]
+            padded = graph.node("Pad", [value, graph.shape([0, 0, *padding, 0, 0, *after])])
+            means = graph.node("AveragePool", padded, **window)
+            return graph.node("Mul", [*means, graph.constant(prod(self._kernel()) / divisor, types[0].dtype)])
+        counted = int(self.count_include_pad)
+        if ends is None:
             return graph.node(
-                "AveragePool", inputs, count_include_pad=int(self.count_include_pad), **self._onnx_window()
+                "AveragePool",
+                inputs,
+                pads=padding * 2,
+                ceil_mode=int(self.ceil_mode),
+                count_include_pad=counted,
+                **window,
             )
-        # Zeros are added up to where the last window ends, so that each mean is a sum over a whole window.
-        (y,) = self.infer(*types)
-        kernel, stride, padding = self._kernel(), self._stride(), self._padding()
-        after = [
-            (count - 1) * step + width - size - pad
-            for count, step, width, size, pad in zip(
-                y.shape[2:], stride, kernel, types[0].shape[2:], padding, strict=True
-            )
-        ]
-        (padded,) = graph.node("Pad", [inputs[0], graph.shape([0, 0, *padding, 0, 0, *after])])
-        (mean,) = graph.node("AveragePool", [padded], kernel_shape=list(kernel), strides=list(stride))
-        return graph.node("Mul", [mean, graph.constant(prod(kernel) / divisor, types[0].dtype)])
+        if not self.count_include_pad:
+            return graph.node("AveragePool", inputs, pads=[*padding, *ends], **window)
+        # The zeros of the padding count, what lies beyond it doesn't.
+        padded = graph.node("Pad", [value, graph.constant([0, 0, *padding] * 2, "int64")])
+        beyond = [end - pad for end, pad in zip(ends, padding, strict=True)]
+        return graph.node("AveragePool", padded, pads=[*[0] * self.axes, *beyond], **window)
 
 
 class AvgPool1d(_AvgPool[Size1, Offset1]):
@@ -239,6 +265,17 @@ class AvgPool3d(_DivisorAvgPool[Size3, Offset3]):
     module: ClassVar[str] = "nn.AvgPool3d"
     label: ClassVar[str] = "AvgPool"
     reference: ClassVar[str] = f"{_DOCS}.AvgPool3d.html"
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        (y,) = super().infer(*types)
+        inner = types[0].shape[2:]
+        if any(isinstance(size, int) and size < width for size, width in zip(inner, self._kernel(), strict=True)):
+            # PyTorch asks for this in three dimensions only.
+            raise TypeRuleError(
+                f"window {times(self._kernel())} is larger than the {times(inner)} input; padding doesn't count here",
+                argument="kernel_size",
+            )
+        return (y,)
 
 
 class _AdaptivePool(_Pool, Generic[Target]):
@@ -321,7 +358,7 @@ def _even_width(size: Dim, target: Dim) -> int | None:
 def _window_bounds(graph: OnnxGraph, size: Dim, target: Dim) -> tuple[str, str]:
     """Where each of `target` windows over an axis begins and ends: two int64 vectors."""
     zero, one = graph.constant(0, "int64"), graph.constant(1, "int64")
-    length, count = (graph.node("Squeeze", [graph.dim(dim)])[0] for dim in (size, target))
+    length, count = (graph.node("Squeeze", [graph.shape([dim])])[0] for dim in (size, target))
     (index,) = graph.node("Range", [zero, count, one])
     (scaled,) = graph.node("Mul", [index, length])
     (starts,) = graph.node("Div", [scaled, count])

@@ -20,6 +20,7 @@ from specdl.ops.convolution import (
     ConvTranspose3d,
 )
 from tests.unit.ops.harness import check, check_arguments, check_symbolic, make, refusal_of, tensor
+from tests.unit.ops.onnx_harness import check_onnx
 from tests.unit.ops.strategies import images, per_axis
 
 CONVOLUTIONS: list[Any] = [Conv1d, Conv2d, Conv3d]
@@ -159,3 +160,52 @@ def test_symbolic_channels_are_refused() -> None:
 def test_large_sizes() -> None:
     op = Conv2d(out_channels=64, kernel_size=7, stride=2, padding=3, bias=False)
     check(op, tensor(32, 3, 224, 224), device="meta")
+
+
+N, T, S = BATCH, symbol("T"), symbol("S")
+LAYOUTS: dict[int, list[TensorType]] = {
+    1: [tensor(N, 4, 9), tensor(N, 4, T)],
+    2: [tensor(N, 4, 9, 8), tensor(N, 4, T, S)],
+    3: [tensor(N, 4, 6, 5, 7), tensor(N, 4, T, 6, S)],
+}
+SIZES = ({"N": 2, "T": 5, "S": 4}, {"N": 3, "T": 8, "S": 7})
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")  # PyTorch's, on its own speed
+@pytest.mark.parametrize("op", CONVOLUTIONS)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"kernel_size": 1, "bias": False},
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+        {"kernel_size": 2, "dilation": 2, "groups": 2},
+        {"kernel_size": 4, "padding": "same"},
+        {"kernel_size": 3, "padding": "valid"},
+        {"kernel_size": 4, "padding": "same", "padding_mode": "replicate"},
+        {"kernel_size": 3, "padding": 1, "padding_mode": "reflect"},
+        {"kernel_size": 3, "padding": 2, "padding_mode": "circular", "groups": 4},
+    ],
+)
+def test_convolutions_in_onnx(op: Any, arguments: dict[str, Any]) -> None:
+    for x in LAYOUTS[op.axes]:
+        check_onnx(make(op, {"out_channels": 8, **arguments}), x, sizes=SIZES)
+
+
+@pytest.mark.parametrize("op", TRANSPOSED)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"kernel_size": 2, "stride": 2, "bias": False},
+        {"kernel_size": 3, "stride": 2, "padding": 1, "output_padding": 1},
+        {"kernel_size": 2, "dilation": 2, "groups": 2},
+    ],
+)
+def test_transposed_convolutions_in_onnx(op: Any, arguments: dict[str, Any]) -> None:
+    for x in LAYOUTS[op.axes]:
+        check_onnx(make(op, {"out_channels": 8, **arguments}), x, sizes=SIZES)
+
+
+def test_uneven_arguments_in_onnx() -> None:
+    x = tensor(N, 4, 9, 8)
+    check_onnx(Conv2d(out_channels=2, kernel_size=(1, 3), stride=(2, 1), padding=(0, 2), dilation=(1, 2)), x)
+    check_onnx(ConvTranspose2d(out_channels=2, kernel_size=(1, 3), stride=(2, 1), padding=(0, 1)), x)

@@ -15,6 +15,7 @@ from specdl.ops import dropout
 from specdl.ops.base import Call, Op
 from specdl.ops.dropout import Dropout, Dropout1d, Dropout2d, StochasticDepth
 from tests.unit.ops.harness import check_arguments, check_symbolic, refusal_of, tensor
+from tests.unit.ops.onnx_harness import check_onnx
 
 RANKS: dict[Any, int] = {Dropout1d: 3, Dropout2d: 4}
 
@@ -85,3 +86,9 @@ def test_symbolic_sizes(op: type[Op]) -> None:
     assert op.random
     shape = [BATCH, *[symbol("T")] * (RANKS.get(op, 3) - 1)]
     check_symbolic(op(), tensor(*shape), sizes={"N": 2, "T": 5})
+
+
+@pytest.mark.parametrize("op", dropout.OPS)
+def test_dropout_is_nothing_in_onnx(op: type[Op]) -> None:
+    model = check_onnx(op(), tensor(*[BATCH, *[symbol("T")] * (RANKS.get(op, 3) - 1)]))
+    assert [node.op_type for node in model.graph.node] == ["Identity"]

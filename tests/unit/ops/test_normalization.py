@@ -26,6 +26,7 @@ from specdl.ops.normalization import (
     RmsNorm,
 )
 from tests.unit.ops.harness import check_arguments, check_symbolic, make, refusal_of, tensor
+from tests.unit.ops.onnx_harness import check_onnx
 from tests.unit.ops.strategies import images
 
 AXES: list[tuple[Any, int]] = [
@@ -152,7 +153,7 @@ def test_messages(op: type[Op], arguments: dict[str, Any], shape: Any, expected:
             Call("nn.BatchNorm2d", (6,), (("eps", 1e-3), ("momentum", None))),
         ),
         (InstanceNorm2d, {"affine": True}, Call("nn.InstanceNorm2d", (6,), (("affine", True),))),
-        (GroupNorm, {"num_groups": 3}, Call("nn.GroupNorm", (3, 6))),
+        (GroupNorm, {"num_groups": 3}, Call("nn.GroupNorm", (3,), (("num_channels", 6),))),
         (LayerNorm, {}, Call("nn.LayerNorm", (5,))),
         (LayerNorm, {"normalized_shape": [5, 5], "bias": False}, Call("nn.LayerNorm", ((5, 5),), (("bias", False),))),
         (LayerNorm2d, {"eps": 1e-6}, Call("LayerNorm2d", (6,), (("eps", 1e-6),))),
@@ -168,3 +169,55 @@ def test_calls_are_what_a_person_writes(op: type[Op], arguments: dict[str, Any],
 )
 def test_symbolic_sizes(op: Op) -> None:
     check_symbolic(op, tensor(BATCH, 6, symbol("H"), 4), sizes={"N": 2, "H": 5})
+
+
+N, T = BATCH, symbol("T")
+
+
+@pytest.mark.parametrize(
+    ("op", "x"),
+    [
+        (BatchNorm1d, tensor(N, 4)),
+        (BatchNorm1d, tensor(N, 4, T)),
+        (BatchNorm2d, tensor(N, 4, T, 3)),
+        (BatchNorm3d, tensor(N, 4, T, 3, 2)),
+        (InstanceNorm1d, tensor(N, 4, T)),
+        (InstanceNorm2d, tensor(N, 4, T, 3)),
+    ],
+)
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("tracked", [True, False])
+def test_channel_norms_in_onnx(op: Any, x: TensorType, affine: bool, tracked: bool) -> None:
+    check_onnx(op(affine=affine, track_running_stats=tracked, eps=1e-3), x)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_group_norm_in_onnx(affine: bool, groups: int) -> None:
+    op = GroupNorm(num_groups=groups, affine=affine, eps=1e-3)
+    for x in (tensor(N, 4, T, 3), tensor(N, 4, T), tensor(N, 4, 3, 3, T)):
+        check_onnx(op, x)
+    check_onnx(GroupNorm(num_groups=2), tensor(N, 8))
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        LayerNorm(),
+        LayerNorm(eps=1e-2, bias=False),
+        LayerNorm(elementwise_affine=False),
+        LayerNorm(normalized_shape=(3, 4)),
+        LayerNorm(normalized_shape=(3, 4), elementwise_affine=False),
+        RmsNorm(),
+        RmsNorm(eps=1e-2),
+        RmsNorm(elementwise_affine=False),
+        RmsNorm(normalized_shape=(3, 4)),
+    ],
+)
+def test_feature_norms_in_onnx(op: Op) -> None:
+    check_onnx(op, tensor(N, T, 3, 4))
+
+
+@pytest.mark.parametrize("op", [LayerNorm2d(eps=1e-2), LayerNorm2d(bias=False), LayerNorm2d(elementwise_affine=False)])
+def test_layer_norm2d_in_onnx(op: Op) -> None:
+    check_onnx(op, tensor(N, 4, T, 3))

@@ -14,6 +14,7 @@ from specdl.ops import pooling
 from specdl.ops.base import Call, Op
 from specdl.ops.pooling import AdaptiveAvgPool2d, AvgPool2d, AvgPool3d, MaxPool2d
 from tests.unit.ops.harness import check_arguments, check_symbolic, make, refusal_of, tensor
+from tests.unit.ops.onnx_harness import check_onnx
 from tests.unit.ops.strategies import images, per_axis
 
 WINDOWS: list[Any] = [op for op in pooling.OPS if "kernel_size" in op.model_fields]
@@ -51,7 +52,7 @@ def adaptive(draw: st.DrawFn) -> tuple[type[Op], dict[str, Any], TensorType]:
     number: st.SearchStrategy[Any] = st.integers(1, 5) | st.none()
     several = [number, st.lists(number, min_size=op.axes, max_size=op.axes)]
     size = number if op.axes == 1 else st.one_of(several)
-    return op, {"output_size": draw(size)}, draw(images(op.axes))
+    return op, {"output_size": draw(size)}, draw(images(op.axes, wrong=False))
 
 
 @given(adaptive())
@@ -66,6 +67,11 @@ def test_any_floating_dtype_passes(op: Any, dtype: Any) -> None:
     x = tensor(1, 2, *[4] * op.axes, dtype=dtype)
     if not (op is AvgPool3d and dtype == "bfloat16"):  # PyTorch lacks it on the CPU only
         assert check_arguments(op, {op.main: 2}, x)
+
+
+@pytest.mark.parametrize("op", ADAPTIVE)
+def test_adaptive_pooling_refuses_other_ranks(op: Any) -> None:
+    assert not check_arguments(op, {"output_size": 2}, tensor(*[4] * (op.axes + 4)))
 
 
 @pytest.mark.parametrize("op", [*WINDOWS, *ADAPTIVE])
@@ -125,3 +131,50 @@ def test_symbolic_sizes(case: tuple[type[Op], dict[str, Any], TensorType], size:
 def test_adaptive_symbolic_sizes() -> None:
     x = tensor(BATCH, 4, symbol("H"), symbol("W"))
     check_symbolic(AdaptiveAvgPool2d(output_size=(None, 3)), x, sizes={"N": 2, "H": 5, "W": 7})
+
+
+N, T, S = BATCH, symbol("T"), symbol("S")
+LAYOUTS: dict[int, list[TensorType]] = {
+    1: [tensor(N, 3, 9), tensor(N, 3, T)],
+    2: [tensor(N, 3, 9, 8), tensor(N, 3, T, S)],
+    3: [tensor(N, 2, 6, 5, 7), tensor(N, 2, T, 6, S)],
+}
+SIZES = ({"N": 2, "T": 5, "S": 4}, {"N": 3, "T": 8, "S": 7}, {"N": 1, "T": 4, "S": 9})
+
+
+@pytest.mark.parametrize("op", WINDOWS)
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"kernel_size": 2},
+        {"kernel_size": 3, "stride": 2},
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+        {"kernel_size": 2, "stride": 3, "padding": 1},
+        {"kernel_size": 1, "stride": 3},
+    ],
+)
+def test_windows_in_onnx(op: Any, ceil_mode: bool, arguments: dict[str, Any]) -> None:
+    more: list[dict[str, Any]] = [{}, {"dilation": 2, "kernel_size": 2}]
+    if "count_include_pad" in op.model_fields:
+        more = [{}, {"count_include_pad": False}]
+    if "divisor_override" in op.model_fields:
+        more.append({"divisor_override": 5})
+    for x in LAYOUTS[op.axes]:
+        for extra in more:
+            check_onnx(make(op, {**arguments, "ceil_mode": ceil_mode, **extra}), x, sizes=SIZES)
+
+
+@pytest.mark.parametrize("op", ADAPTIVE)
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_adaptive_pooling_in_onnx(op: Any, size: int) -> None:
+    for x in LAYOUTS[op.axes]:
+        check_onnx(make(op, {"output_size": size}), x, sizes=SIZES)
+
+
+@pytest.mark.parametrize("op", [op for op in ADAPTIVE if op.axes == 2])
+def test_adaptive_pooling_of_one_axis_in_onnx(op: Any) -> None:
+    for x in LAYOUTS[2]:
+        check_onnx(make(op, {"output_size": [None, 3]}), x, sizes=SIZES)
+        check_onnx(make(op, {"output_size": [None, None]}), x, sizes=SIZES)
+        check_onnx(make(op, {"output_size": [4, None]}), x, sizes=SIZES)

@@ -12,7 +12,8 @@ from specdl.ir.dims import BATCH, symbol
 from specdl.ir.types import TensorType
 from specdl.ops.base import Call, Op, TypeRuleError
 from specdl.ops.upsampling import Interpolate, PixelShuffle, PixelUnshuffle
-from tests.unit.ops.harness import check, check_arguments, check_symbolic, refusal_of, tensor
+from tests.unit.ops.harness import check, check_arguments, check_symbolic, make, refusal_of, tensor
+from tests.unit.ops.onnx_harness import check_onnx
 from tests.unit.ops.strategies import images
 
 MODES = ["nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear"]
@@ -124,3 +125,35 @@ def test_calls_are_what_a_person_writes() -> None:
     assert PixelShuffle(upscale_factor=2).torch_module(x) == Call("nn.PixelShuffle", (2,))
     assert op.title() == "Upsample ×2"
     assert Interpolate(size=(4, 8)).title() == "Resize 4×8"
+
+
+N, T, S = BATCH, symbol("T"), symbol("S")
+LAYOUTS: dict[int, list[TensorType]] = {
+    1: [tensor(N, 3, 5), tensor(N, 3, T)],
+    2: [tensor(N, 3, 5, 4), tensor(N, 3, T, S)],
+    3: [tensor(N, 2, 3, 4, 5), tensor(N, 2, T, 3, S)],
+}
+AXES_OF = {"linear": [1], "bilinear": [2], "bicubic": [2], "trilinear": [3]}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "arguments",
+    [{"scale_factor": 2}, {"scale_factor": 1.5}, {"scale_factor": 0.5}, {"size": 7}, {"size": 3}, {"size": 1}],
+)
+def test_interpolation_in_onnx(mode: str, arguments: dict[str, Any]) -> None:
+    for axes in AXES_OF.get(mode, [1, 2, 3]):
+        for x in LAYOUTS[axes]:
+            for corners in (None,) if mode.startswith("nearest") else (None, True):
+                check_onnx(make(Interpolate, {"mode": mode, "align_corners": corners, **arguments}), x)
+
+
+def test_interpolation_like_another_value_in_onnx() -> None:
+    check_onnx(Interpolate(mode="bilinear"), tensor(N, 3, 2, 2), tensor(N, 1, T, S))
+    check_onnx(Interpolate(size=(T, S), mode="bilinear"), tensor(N, 3, 2, 2), tensor(N, 1, T, S))
+
+
+def test_pixel_shuffle_in_onnx() -> None:
+    check_onnx(PixelShuffle(upscale_factor=2), tensor(N, 8, T, S))
+    check_onnx(PixelShuffle(upscale_factor=3), tensor(N, 9, 2, T))
+    check_onnx(PixelUnshuffle(downscale_factor=2), tensor(N, 3, 4, 6))
