@@ -1,4 +1,8 @@
-"""All operators, in one visible tuple."""
+"""All operators, in one visible tuple.
+
+Modules of operators leave `from __future__ import annotations` out: pydantic would compile the text of every
+annotation again for every class below it, which is a third of the time that importing them takes.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Elementwise activations: the shape stays, the numbers bend. Softmax and GLU work along an axis."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 

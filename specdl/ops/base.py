@@ -5,8 +5,6 @@ page), and says how types flow through it, which weights it owns, how PyTorch an
 costs and how a diagram names it. No other file knows any of that; a back end only asks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol

@@ -4,8 +4,6 @@ The result's dtype follows `torch.result_type`: tensors with axes decide, then s
 then Python's numbers, and a lower rank only counts where it is of a higher kind (bool, integer, float).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,7 +1,5 @@
 """Functions of two values, element by element: comparison, logic, powers, the larger and the smaller, choice."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Convolutions and transposed convolutions over one, two and three spatial axes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import gcd, prod
 from typing import Any, ClassVar, Generic, Literal, TypeVar

@@ -1,7 +1,5 @@
 """Random noise that regularizes: parts of the input are dropped while training; evaluation changes nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 

@@ -1,7 +1,5 @@
 """Functions of one value that treat each element alone: `exp`, `abs`, `clamp`, `logical_not`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import ClassVar, Self
 

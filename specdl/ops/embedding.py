@@ -1,7 +1,5 @@
 """Embeddings: a learned vector for each of a fixed number of things."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 

@@ -1,7 +1,5 @@
 """Indexing as `compute` writes it: `x[:, 0]`, `places[:, None]`, `x[..., ::2]`, `table[t]`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal

@@ -1,7 +1,5 @@
 """Several values become one: arithmetic between them, concatenation, stacking, the matrix product."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Normalization: over the batch, over features, over groups of channels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 

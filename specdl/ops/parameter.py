@@ -4,8 +4,6 @@ Their shapes are exactly what is written. The name of a `parameter` or `buffer` 
 `state_dict`; the others are computed where they stand, on the device of any other value (`like`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Self

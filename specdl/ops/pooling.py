@@ -1,7 +1,5 @@
 """Pooling: windows that slide over the spatial axes, or that adapt to a wanted output size."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import prod
 from typing import Any, ClassVar, Generic, TypeVar

@@ -1,7 +1,5 @@
 """Random values, fresh on every run. Shapes leave the batch out: `randn: [64]` is 64 numbers an example."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import ClassVar, Self
 

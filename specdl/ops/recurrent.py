@@ -1,7 +1,5 @@
 """Recurrent networks over sequences `[N, T, C]`, with PyTorch's weights, outputs and final states."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 

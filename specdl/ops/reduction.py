@@ -1,7 +1,5 @@
 """Reductions: one or several axes become a number, or a running total."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar

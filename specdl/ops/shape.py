@@ -1,7 +1,5 @@
 """Operators that only rearrange: the numbers stay, the axes change."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 

@@ -1,10 +1,8 @@
 """Changing the resolution: interpolation, and moving channels into space and back."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
@@ -71,7 +69,7 @@ class Interpolate(Op):
     )
 
     @model_validator(mode="after")
-    def _fitting(self) -> Interpolate:
+    def _fitting(self) -> Self:
         if self.align_corners is not None and self.mode in ("nearest", "nearest-exact"):
             raise PydanticCustomError("mode", "`align_corners` is for the linear and cubic modes only")
         if self.size is not None and self.scale_factor is not None:
