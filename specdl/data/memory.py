@@ -19,16 +19,22 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A transform with the fields that it reads and writes."""
+    """A transform with the fields that it reads and writes, and the modes in which it runs."""
 
     transform: Transform
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    training_only: bool
+    training: bool = True
+    evaluation: bool = True
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it does the same in training and in evaluation, every time."""
+        return self.training and self.evaluation and not self.transform.random
 
     def run(self, fields: Tensors, generator: torch.Generator, *, training: bool) -> None:
         """Replaces the written fields."""
-        if training or not self.training_only:
+        if self.training if training else self.evaluation:
             changed = self.transform.apply([fields[name] for name in self.inputs], generator, training=training)
             fields.update(zip(self.outputs, changed, strict=True))
 
@@ -47,7 +53,7 @@ class Examples:
     ) -> None:
         self._device, self._seed = device, seed
         self._parts = dict(parts)
-        fixed = next((at for at, step in enumerate(steps) if step.transform.random or step.training_only), len(steps))
+        fixed = next((at for at, step in enumerate(steps) if not step.fixed), len(steps))
         self._fields = {name: tensor.to(device) for name, tensor in fields.items()}
         self.generator = torch.Generator()
         for step in steps[:fixed]:

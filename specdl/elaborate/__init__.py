@@ -21,6 +21,7 @@ from specdl.objectives.losses import LOSSES
 from specdl.ops import OPERATORS
 from specdl.spec.entries import Argument, Entry, parse_entry
 from specdl.spec.file import Spec
+from specdl.spec.recipe import When
 from specdl.spec.validate import show
 
 NETWORK = "model"
@@ -35,10 +36,34 @@ def bind_sections(spec: Spec, diagnostics: Diagnostics) -> tuple[Elaborator, dic
     sections: dict[str, Any] = {}
     for key, value in spec.sections.items():
         try:
-            sections[key] = _lists(elaborator.resolve(value, spec.spans.child(key), scope))
+            spans = spec.spans.child(key)
+            rest, whens = _without_whens(value) if key == "data" else (value, {})
+            bound = _lists(elaborator.resolve(rest, spans, scope))
+            for position, when in whens.items():
+                place = spans.child("transforms", position, "when")
+                modes = [elaborator.resolve(when, place, _in_mode(scope, training)) for training in (True, False)]
+                bound["transforms"][position]["when"] = When(*modes)
+            sections[key] = bound
         except Poisoned:
             continue
     return elaborator, sections
+
+
+def _without_whens(data: Any) -> tuple[Any, dict[int, Any]]:
+    """The section `data`, and apart from it each transform's `when`, which alone may ask for `training`."""
+    transforms = data.get("transforms") if isinstance(data, Mapping) else None
+    if not isinstance(transforms, list):
+        return data, {}
+    whens = {at: item["when"] for at, item in enumerate(transforms) if isinstance(item, Mapping) and "when" in item}
+    rest = [
+        {key: value for key, value in item.items() if key != "when"} if at in whens else item
+        for at, item in enumerate(transforms)
+    ]
+    return {**data, "transforms": rest}, whens
+
+
+def _in_mode(scope: EntryScope, training: bool) -> EntryScope:
+    return EntryScope(scope.frame, {**scope.loop, "training": training}, scope.flow)
 
 
 def _lists(value: Any) -> Any:

@@ -48,6 +48,31 @@ Offset1 = Annotated[int, PlainValidator(_size(1, 0)), _schema(1, 0)]
 Offset2 = Annotated[int | tuple[int, int], PlainValidator(_size(2, 0)), _schema(2, 0)]
 Offset3 = Annotated[int | tuple[int, int, int], PlainValidator(_size(3, 0)), _schema(3, 0)]
 
+
+def _target(count: int) -> Any:
+    number = _size(1, 1)
+
+    def validate(value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            return number(value)
+        if len(value) != count:
+            raise PydanticCustomError("size", "expected a list of {count} sizes", {"count": count})
+        return tuple(None if item is None else number(item) for item in value)
+
+    return validate
+
+
+def _target_schema(count: int) -> WithJsonSchema:
+    number: dict[str, Any] = {"type": "integer", "minimum": 1}
+    size = {"anyOf": [number, {"type": "null"}]}
+    several = {"type": "array", "items": size, "minItems": count, "maxItems": count}
+    return WithJsonSchema({"anyOf": [number, several]})
+
+
+# Sizes of the output; in a list, null keeps the input's.
+Target2 = Annotated[int | tuple[int | None, int | None], PlainValidator(_target(2)), _target_schema(2)]
+Target3 = Annotated[int | tuple[int | None, int | None, int | None], PlainValidator(_target(3)), _target_schema(3)]
+
 _PADDING_WORDS = ("same", "valid")
 Padding1 = Annotated[
     int | Literal["same", "valid"], PlainValidator(_size(1, 0, _PADDING_WORDS)), _schema(1, 0, _PADDING_WORDS)

@@ -143,11 +143,18 @@ class _Reader:
             case ast.List() | ast.Tuple():
                 raise self.fail(node, "a list can only stand as an argument", "join values with `concat` or `stack`")
             case ast.Attribute():
-                raise self.fail(
-                    node, "values have no attributes here", "write functions around values: `sum(x, dim=1)`"
-                )
+                return Ref(self.path(node))
             case _:
                 raise self.fail(node, f"`compute` doesn't know {type(node).__name__.lower()} expressions")
+
+    def path(self, node: ast.expr) -> str:
+        """The path of a value in a group or of a block's output: `encoder.norm`. Raises `ComputeError`."""
+        match node:
+            case ast.Name(id=name) if name not in self.constants:
+                return name
+            case ast.Attribute(value=value, attr=name):
+                return f"{self.path(value)}.{name}"
+        raise self.fail(node, "only named values have parts", "write functions around values: `sum(x, dim=1)`")
 
     def number(self, value: Any, node: ast.AST) -> Constant:
         """A number as a leaf."""

@@ -38,6 +38,8 @@ from specdl.ops.windows import (
 Size = TypeVar("Size", bound=int | tuple[int, ...])
 Padding = TypeVar("Padding", bound=int | tuple[int, ...] | Literal["same", "valid"])
 
+_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.nn"
+
 _ONE: Any = 1  # a default of every `Size`, which the type checker can't know
 _ZERO: Any = 0
 
@@ -256,10 +258,6 @@ class _Transposed(_Convolution[Size, Padding], Generic[Size, Padding]):
         )
 
 
-def _page(module: str) -> str:
-    return f"https://docs.pytorch.org/docs/stable/generated/torch.{module}.html"
-
-
 class Conv1d(_Forward[Size1, Padding1]):
     """A convolution over sequences: `[N, C, L] -> [N, out_channels, L']`."""
 
@@ -267,7 +265,7 @@ class Conv1d(_Forward[Size1, Padding1]):
     axes: ClassVar[int] = 1
     module: ClassVar[str] = "nn.Conv1d"
     label: ClassVar[str] = "Conv1d"
-    reference: ClassVar[str] = _page("nn.Conv1d")
+    reference: ClassVar[str] = f"{_DOCS}.Conv1d.html"
 
 
 class Conv2d(_Forward[Size2, Padding2]):
@@ -277,7 +275,7 @@ class Conv2d(_Forward[Size2, Padding2]):
     axes: ClassVar[int] = 2
     module: ClassVar[str] = "nn.Conv2d"
     label: ClassVar[str] = "Conv"
-    reference: ClassVar[str] = _page("nn.Conv2d")
+    reference: ClassVar[str] = f"{_DOCS}.Conv2d.html"
 
 
 class Conv3d(_Forward[Size3, Padding3]):
@@ -287,7 +285,7 @@ class Conv3d(_Forward[Size3, Padding3]):
     axes: ClassVar[int] = 3
     module: ClassVar[str] = "nn.Conv3d"
     label: ClassVar[str] = "Conv"
-    reference: ClassVar[str] = _page("nn.Conv3d")
+    reference: ClassVar[str] = f"{_DOCS}.Conv3d.html"
 
 
 class ConvTranspose1d(_Transposed[Size1, Offset1]):
@@ -297,7 +295,7 @@ class ConvTranspose1d(_Transposed[Size1, Offset1]):
     axes: ClassVar[int] = 1
     module: ClassVar[str] = "nn.ConvTranspose1d"
     label: ClassVar[str] = "Transposed conv1d"
-    reference: ClassVar[str] = _page("nn.ConvTranspose1d")
+    reference: ClassVar[str] = f"{_DOCS}.ConvTranspose1d.html"
 
 
 class ConvTranspose2d(_Transposed[Size2, Offset2]):
@@ -307,7 +305,7 @@ class ConvTranspose2d(_Transposed[Size2, Offset2]):
     axes: ClassVar[int] = 2
     module: ClassVar[str] = "nn.ConvTranspose2d"
     label: ClassVar[str] = "Transposed conv"
-    reference: ClassVar[str] = _page("nn.ConvTranspose2d")
+    reference: ClassVar[str] = f"{_DOCS}.ConvTranspose2d.html"
 
 
 class ConvTranspose3d(_Transposed[Size3, Offset3]):
@@ -317,7 +315,7 @@ class ConvTranspose3d(_Transposed[Size3, Offset3]):
     axes: ClassVar[int] = 3
     module: ClassVar[str] = "nn.ConvTranspose3d"
     label: ClassVar[str] = "Transposed conv"
-    reference: ClassVar[str] = _page("nn.ConvTranspose3d")
+    reference: ClassVar[str] = f"{_DOCS}.ConvTranspose3d.html"
 
 
 OPS: tuple[type[Op], ...] = (Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)

@@ -320,6 +320,8 @@ class _Pieces(Op):
         (x,) = types
         axis = self._axis(x)
         sizes = self.sizes(x.shape[axis], x)
+        if len(set(sizes)) == 1:
+            return graph.node("Split", inputs, outputs=len(sizes), axis=axis, num_outputs=len(sizes))
         return graph.node("Split", [inputs[0], graph.shape(sizes)], outputs=len(sizes), axis=axis)
 
 

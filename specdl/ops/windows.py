@@ -60,7 +60,7 @@ def require_nonempty(
             )
 
 
-def times(sizes: Sequence[Dim]) -> str:
+def times(sizes: Sequence[Any]) -> str:
     """`3×3`."""
     return "×".join(map(str, sizes))
 

@@ -125,13 +125,21 @@ class Train(_Section):
 
 
 @dataclass(frozen=True, slots=True)
+class When:
+    """A transform's evaluated `when`: whether it runs while training, and whether it does in evaluation."""
+
+    training: bool
+    evaluation: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TransformEntry:
     """A transform with the fields that it reads and writes."""
 
     transform: Transform
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    training_only: bool
+    when: When
     span: Span
 
 
@@ -322,9 +330,6 @@ def _transforms(
     return tuple(found), fields
 
 
-_TRAINING = {"$(training)": True, "$training": True, True: False}
-
-
 def _transform(entry: Entry, fields: dict[str, TensorType], diagnostics: Diagnostics) -> TransformEntry | None:
     """One entry; writes the types behind it into `fields`."""
     name = entry.operator.value
@@ -339,16 +344,18 @@ def _transform(entry: Entry, fields: dict[str, TensorType], diagnostics: Diagnos
             help=f"write `image = {name}(image)`",
         )
         return None
-    if entry.when is False:
+    when = entry.when if isinstance(entry.when, When) else When(entry.when, entry.when)
+    modes: tuple[Any, ...] = (when.training, when.evaluation)  # any value, until it is checked here
+    for value in modes:
+        if not isinstance(value, bool):
+            diagnostics.add(
+                "E0503",
+                f"`when` of a transform is true or false, or asks for `$(training)`, got {show(value)}",
+                entry.when_spans.span if entry.when_spans is not None else entry.span,
+            )
+            return None
+    if not (when.training or when.evaluation):
         return None
-    if entry.when not in _TRAINING:
-        diagnostics.add(
-            "E0503",
-            f"`when` of a transform is true, false or `$(training)`, got {show(entry.when)}",
-            entry.when_spans.span if entry.when_spans is not None else entry.span,
-        )
-        return None
-    training_only = _TRAINING[entry.when]
     types: list[TensorType] = []
     for argument in entry.inputs:
         field = str(argument.value)
@@ -365,10 +372,10 @@ def _transform(entry: Entry, fields: dict[str, TensorType], diagnostics: Diagnos
         except TypeRuleError as error:
             diagnostics.add("E0504", f"`{name}` {error.message}", argument.span, help=error.help)
             return None
-        if training_only and after != fields[field]:
+        if when != When(True, True) and after != fields[field]:
             diagnostics.add(
                 "E0504",
-                f"`{name}` while training only would give {after} there and {fields[field]} in evaluation",
+                f"`{name}` makes {after} of {fields[field]}, which must be the same in training and in evaluation",
                 entry.span,
                 help="leave the `when` out: in evaluation a random transform takes its middle"
                 if transform.random
@@ -378,9 +385,7 @@ def _transform(entry: Entry, fields: dict[str, TensorType], diagnostics: Diagnos
         types.append(after)
     outputs = tuple(target.value for target in entry.targets)
     fields.update(zip(outputs, types, strict=True))
-    return TransformEntry(
-        transform, tuple(str(argument.value) for argument in entry.inputs), outputs, training_only, entry.span
-    )
+    return TransformEntry(transform, tuple(str(argument.value) for argument in entry.inputs), outputs, when, entry.span)
 
 
 def _optimizer(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> OptimizerEntry | None:

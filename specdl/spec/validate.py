@@ -84,7 +84,9 @@ def _report(
     kind = item["type"]
     name = str(item["loc"][-1]) if item["loc"] else ""
     if kind == "extra_forbidden":
-        _unknown(cls, name, spans.key(*path) if path else spans.span, diagnostics, what, notes, noun, nested=len(path) > 1)
+        _unknown(
+            cls, name, spans.key(*path) if path else spans.span, diagnostics, what, notes, noun, nested=len(path) > 1
+        )
     elif kind == "missing":
         diagnostics.add(
             "E0202",

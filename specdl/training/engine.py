@@ -52,6 +52,10 @@ class Engine:
         nn.utils.clip_grad_value_(parameters, clip.value)
         return None
 
+    def agree(self, measures: dict[str, float]) -> dict[str, float]:
+        """The first process's measures, so that all processes decide alike."""
+        return measures
+
     def facts(self) -> dict[str, Any]:
         """What a resumed run must know."""
         return {}
@@ -99,6 +103,14 @@ class AcceleratedEngine(Engine):
             return norm
         self._accelerator.clip_grad_value_(parameters, clip.value)
         return None
+
+    def agree(self, measures: dict[str, float]) -> dict[str, float]:
+        if self.processes == 1:
+            return measures
+        from accelerate.utils import broadcast_object_list
+
+        agreed: list[dict[str, float]] = broadcast_object_list([measures])
+        return agreed[0]
 
     def facts(self) -> dict[str, Any]:
         scaler = self._accelerator.scaler

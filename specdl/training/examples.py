@@ -27,5 +27,8 @@ def open_examples(recipe: Recipe, data: Data, device: torch.device) -> Examples:
         parts = split_indices(count, data.split.shares(), labels=labels, seed=data.split.seed)
     except ValueError as error:
         raise SpecError([Diagnostic("E0508", str(error), data.span)]) from error
-    steps = [Step(entry.transform, entry.inputs, entry.outputs, entry.training_only) for entry in data.transforms]
+    steps = [
+        Step(entry.transform, entry.inputs, entry.outputs, entry.when.training, entry.when.evaluation)
+        for entry in data.transforms
+    ]
     return Examples(fields, parts, steps, device=device, seed=recipe.train.seed)

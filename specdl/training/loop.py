@@ -286,6 +286,7 @@ class _Loop:
             with self.engine.autocast():
                 scores = self.scorer.score({self.network_name: self.used}, batches)
             measures.update({f"validation/{name}": value for name, value in scores.items()})
+        measures = self.engine.agree(measures)
         position.loss_sum, position.loss_count = 0.0, 0
         best = self._improved(measures.get(self.recipe.monitor.name, math.nan))
         row = {"epoch": position.epoch, "step": position.step, **measures, "lr": self._last_rate()}

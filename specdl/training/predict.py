@@ -71,7 +71,7 @@ def predict(model: Model, folder: Path, files: Sequence[str | Path], *, top: int
             for image in images[start : start + _BATCH]:
                 fields = {name: image}
                 for entry in data.transforms:
-                    if not entry.training_only and entry.inputs == entry.outputs == (name,):
+                    if entry.when.evaluation and entry.inputs == entry.outputs == (name,):
                         (fields[name],) = entry.transform.apply([fields[name]], generator, training=False)
                 rows.append(fields[name])
             output = network(*[torch.cat(rows)])

@@ -9,7 +9,10 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LIVE_INTERVAL = 0.4
 """Seconds between two refreshes of the live display: a refresh takes milliseconds, steps may take less."""
@@ -108,10 +111,10 @@ class Live:
 
     interval = LIVE_INTERVAL
 
-    def __init__(self) -> None:
-        from rich.console import Console
+    def __init__(self, console: Console | None = None) -> None:
+        from rich.console import Console as RichConsole
 
-        self._console = Console(stderr=True)
+        self._console = console or RichConsole(stderr=True)
         self._live: Any = None
         self._plan: Plan | None = None
         self._moment: Moment | None = None

@@ -193,9 +193,7 @@ def _imports(code: str) -> Iterable[str]:
         yield "import torch"
     if "F." in code:
         yield "import torch.nn.functional as F"
-    yield "from torch import nn"
-    if "Tensor" in code:
-        yield "from torch import Tensor"
+    yield "from torch import Tensor, nn" if "Tensor" in code else "from torch import nn"
 
 
 @lru_cache(maxsize=64)

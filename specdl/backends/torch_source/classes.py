@@ -7,7 +7,7 @@ differs in more than numbers becomes a class of its own.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -213,12 +213,10 @@ class Builder:
         assert call is not None
         fields = type(node.callee).model_fields
         keywords = dict(call.keywords)
-        inferred = [name for name in type(node.callee).inferred if name not in keywords]
-        positional = [*inferred, *[name for name in fields if name not in inferred]]
-        arguments: list[Any] = []
-        for index, value in enumerate(call.arguments):
-            argument = positional[index] if index < len(positional) else f"argument{index}"
-            arguments.append(_slotted(value, node.name, argument, numbers))
+        names = _positional_names(node.callee, call)
+        arguments = [
+            _slotted(value, node.name, name, numbers) for name, value in zip(names, call.arguments, strict=True)
+        ]
         # An argument left out is its default, so that layers with and without it can share a class.
         named: list[tuple[str, Any]] = []
         for name in [*fields, *(key for key in keywords if key not in fields)]:
@@ -237,7 +235,8 @@ class Builder:
             shape = self.shapes[child.call]
             return ("function", self.ids.get(shape.key, shape.key))
         call, _ = child.call
-        return ("operator", call.function, *(_structure(item) for item in call.arguments))
+        named = tuple((name, _structure(item)) for name, item in call.keywords)
+        return ("operator", call.function, named, *(_structure(item) for item in call.arguments))
 
     # ---- classes -------------------------------------------------------------------------------------
 
@@ -316,7 +315,8 @@ class Builder:
             return
         columns: dict[tuple[Any, ...], str] = {}
         chosen: dict[str, Slot] = {}
-        for slot in list(made.first.numbers):
+        order = {child.node.name: position for position, child in enumerate(made.first.children)}
+        for slot in sorted(made.first.numbers, key=lambda item: order[item.node.split("/")[0]]):
             column = tuple(_key(shape.numbers[slot]) for shape in made.shapes)
             if len(set(column)) == 1:
                 continue
@@ -360,7 +360,7 @@ class Builder:
         named = tuple(
             (name, _filled(item, expressions, shape))
             for name, item in call.keywords
-            if name in used or (isinstance(item, Slot) and item in expressions)
+            if name in used or any(slot in expressions for slot in _slots(item))
         )
         return Call(call.function, arguments, named)
 
@@ -416,6 +416,19 @@ def folded(items: Sequence[Any]) -> list[Any]:
     return out
 
 
+def _positional_names(op: Op, call: Call) -> list[str]:
+    """What the arguments of a call are called: first those that follow from shapes, then fields by their values."""
+    keywords = dict(call.keywords)
+    names = [name for name in type(op).inferred if name not in keywords][: len(call.arguments)]
+    for value in call.arguments[len(names) :]:
+        free = [name for name in type(op).model_fields if name not in keywords and name not in names]
+        equal = [name for name in free if getattr(op, name) == value]
+        # A field that was left to be inferred (`normalized_shape`) is None.
+        unset = [name for name in free if getattr(op, name) is None]
+        names.append(next(iter([*equal, *unset]), f"argument{len(names)}"))
+    return names
+
+
 def _slotted(value: Any, node: str, argument: str, numbers: dict[Slot, Any]) -> Any:
     """A value with its numbers taken out into slots; those of nested calls are told apart by position."""
     if isinstance(value, Verbatim):
@@ -427,9 +440,23 @@ def _slotted(value: Any, node: str, argument: str, numbers: dict[Slot, Any]) -> 
         )
         keywords = tuple((name, _slotted(item, node, name, numbers)) for name, item in value.keywords)
         return Call(value.function, arguments, keywords)
+    if isinstance(value, tuple) and 1 < len(value) <= 5 and all(isinstance(item, int) for item in value):
+        return tuple(_slotted(item, node, f"{argument}_{index}", numbers) for index, item in enumerate(value))
     slot = Slot(node, argument or "value")
     numbers[slot] = value
     return slot
+
+
+def _slots(value: Any) -> Iterator[Slot]:
+    """The slots in a constructor's argument."""
+    if isinstance(value, Slot):
+        yield value
+    elif isinstance(value, Call):
+        for item in (*value.arguments, *(part for _, part in value.keywords)):
+            yield from _slots(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _slots(item)
 
 
 def _structure(value: Any) -> Hashable:
@@ -438,6 +465,8 @@ def _structure(value: Any) -> Hashable:
         names = tuple(name for name, _ in value.keywords)
         inner = (*value.arguments, *(item for _, item in value.keywords))
         return (value.function, names, *(_structure(item) for item in inner))
+    if isinstance(value, tuple):
+        return tuple(_structure(item) for item in value)
     return "slot" if isinstance(value, Slot) else str(value)
 
 
@@ -449,6 +478,8 @@ def _filled(item: Any, expressions: Mapping[Slot, Any], shape: Shape) -> Any:
         arguments = tuple(_filled(part, expressions, shape) for part in item.arguments)
         keywords = tuple((name, _filled(part, expressions, shape)) for name, part in item.keywords)
         return Call(item.function, arguments, keywords)
+    if isinstance(item, tuple):
+        return tuple(_filled(part, expressions, shape) for part in item)
     return item
 
 

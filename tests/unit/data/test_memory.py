@@ -15,8 +15,8 @@ FIELDS = {
 PARTS = {"train": torch.arange(15), "validation": torch.arange(15, 20)}
 
 
-def step(name: str, arguments: dict[str, float], *, training_only: bool = False) -> Step:
-    return Step(TRANSFORMS[name].model_validate(arguments), ("image",), ("image",), training_only)
+def step(name: str, arguments: dict[str, float], *, evaluation: bool = True) -> Step:
+    return Step(TRANSFORMS[name].model_validate(arguments), ("image",), ("image",), True, evaluation)
 
 
 def examples(*steps: Step, seed: int = 0) -> Examples:
@@ -47,7 +47,7 @@ def test_transforms_run_in_the_order_written() -> None:
 
 
 def test_what_is_for_training_only_stays_out_of_evaluation() -> None:
-    served = examples(step("normalize", {"mean": 1.0}, training_only=True))
+    served = examples(step("normalize", {"mean": 1.0}, evaluation=False))
     assert served.training_batch(torch.tensor([16]))["image"][0, 0, 0, 0] == 15
     assert next(served.batches("validation", 5))["image"][1, 0, 0, 0] == 16
 

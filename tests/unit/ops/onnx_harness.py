@@ -79,7 +79,7 @@ def check_onnx(
         references = [expected] if isinstance(expected, torch.Tensor) else list(expected)
         feeds = {f"input{index}": value.numpy() for index, value in enumerate(given)}
         for reference, actual in zip(references, session.run(None, feeds), strict=True):
-            wanted = reference.numpy()
+            wanted = reference.detach().numpy()
             assert actual.dtype == wanted.dtype, f"{op!r}: {actual.dtype} instead of {wanted.dtype}"
             assert actual.shape == wanted.shape, f"{op!r}: {actual.shape} instead of {wanted.shape} at {known}"
             np.testing.assert_allclose(actual, wanted, rtol=tolerance, atol=tolerance, err_msg=f"{op!r} at {known}")

@@ -20,23 +20,10 @@ from specdl.ops.convolution import (
     ConvTranspose3d,
 )
 from tests.unit.ops.harness import check, check_arguments, check_symbolic, make, refusal_of, tensor
+from tests.unit.ops.strategies import images, per_axis
 
 CONVOLUTIONS: list[Any] = [Conv1d, Conv2d, Conv3d]
 TRANSPOSED: list[Any] = [ConvTranspose1d, ConvTranspose2d, ConvTranspose3d]
-
-
-def per_axis(axes: int, low: int, high: int) -> st.SearchStrategy[Any]:
-    """One number for all axes, or one each."""
-    number = st.integers(low, high)
-    return number if axes == 1 else number | st.lists(number, min_size=axes, max_size=axes)
-
-
-@st.composite
-def images(draw: st.DrawFn, axes: int, channels: st.SearchStrategy[int] | None = None) -> TensorType:
-    """Small inputs, now and then with a wrong rank."""
-    extra = draw(st.sampled_from([0] * 8 + [2]))
-    sizes = draw(st.lists(st.integers(1, 7), min_size=axes + extra, max_size=axes + extra))
-    return tensor(draw(st.integers(1, 2)), draw(channels or st.sampled_from([1, 2, 3, 4, 6])), *sizes)
 
 
 @st.composite

@@ -9,12 +9,16 @@ import pytest
 
 from specdl.diagnostics import Diagnostics
 from specdl.source import parse_text
-from specdl.spec.recipe import Recipe, parse_recipe
+from specdl.spec.recipe import Recipe, When, parse_recipe
 
 
 def parse(text: str) -> tuple[Recipe | None, Diagnostics]:
     source = parse_text(text, "spec.yaml")
     diagnostics = Diagnostics(texts={source.file: source.text})
+    data = source.data.get("data")
+    for item in data.get("transforms", ()) if isinstance(data, dict) else ():
+        if isinstance(item, dict) and item.get("when") == "$(training)":  # expressions are evaluated before
+            item["when"] = When(True, False)
     return parse_recipe(source.data, source.spans, diagnostics), diagnostics
 
 
@@ -54,7 +58,7 @@ def test_a_full_recipe() -> None:
     assert recipe.data is not None
     assert str(recipe.data.raw["image"]) == "[N, 1, 8, 8]"
     assert str(recipe.data.fields["image"]) == "[N, 1, 16, 16]"
-    assert [entry.training_only for entry in recipe.data.transforms] == [True, False, False]
+    assert [entry.when.evaluation for entry in recipe.data.transforms] == [False, True, True]
     assert [(entry.name, entry.inputs) for entry in recipe.metrics] == [
         ("accuracy", None),
         ("f1", None),
@@ -132,7 +136,17 @@ def test_a_transform_that_changes_the_shape_only_while_training_is_refused() -> 
         "data:\n  source: digits\n  transforms:\n    - image = random_crop(image): 6\n      when: $(training)\n"
     )
     assert recipe is None
-    assert "in evaluation" in str(diagnostics.items[0].help)
+    assert "the same in training and in evaluation" in diagnostics.items[0].message
+
+
+def test_a_when_is_true_or_false() -> None:
+    _, diagnostics = parse(
+        "data:\n  source: digits\n  transforms:\n    - image = pad(image): 1\n      when: sometimes\n"
+    )
+    (item,) = diagnostics.items
+    assert "`sometimes`" in item.message
+    assert item.span is not None
+    assert item.span.line == 5
 
 
 def test_all_mistakes_are_told_at_once() -> None:
