@@ -18,7 +18,7 @@ from specdl.objectives.losses import LOSSES
 from specdl.objectives.metrics import METRICS
 from specdl.objectives.optimizers import OPTIMIZERS
 from specdl.objectives.schedulers import SCHEDULERS
-from specdl.ops import ALL_OPS
+from specdl.ops import all_ops
 from specdl.ops.base import Op
 from specdl.spec.recipe import DataSection, Train
 
@@ -35,7 +35,7 @@ def pages() -> Iterator[tuple[Path, str]]:
 def operators() -> str:
     """The reference page."""
     families: dict[str, list[type[Op]]] = {}
-    for op in ALL_OPS:
+    for op in all_ops():
         families.setdefault(op.family, []).append(op)
     out = [
         HEADER,

@@ -6,6 +6,7 @@ written as a function over the batch's fields that calls the network.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,6 @@ from specdl.elaborate.scopes import EntryScope, Frame, Poisoned, Site
 from specdl.ir.dims import BATCH, Dim, SymDim, symbol
 from specdl.ir.program import Function, LossTerm, Program, Step
 from specdl.ir.types import DTYPES, TensorType
-from specdl.objectives.losses import LOSSES
-from specdl.ops import OPERATORS
 from specdl.spec.entries import Argument, Entry, parse_entry
 from specdl.spec.file import Spec
 from specdl.spec.recipe import When
@@ -328,8 +327,10 @@ def _supervised(
     fields: Mapping[str, TensorType],
     functions: dict[str, Function],
 ) -> tuple[Step, ...]:
+    from specdl.objectives.losses import LOSSES
+
     spec = elaborator.spec
-    inner = Elaborator(spec, elaborator.diagnostics, {**OPERATORS, **LOSSES})
+    inner = Elaborator(spec, elaborator.diagnostics, LOSSES)
     inner.params = elaborator.params
     inner.keys = elaborator.keys
     types = network.output_types()
@@ -376,16 +377,11 @@ def _supervised(
 
 
 def _warn_unused(elaborator: Elaborator) -> None:
+    """Warns of blocks that nothing names: not a call, not a parameter, not another variant."""
     for name, block in elaborator.spec.blocks.items():
-        if name not in elaborator.used_blocks and not _named_by_parameter(elaborator, name):
+        named = len(re.findall(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", elaborator.spec.text))
+        if name not in elaborator.used_blocks and named < 2:
             elaborator.diagnostics.add("W0001", f"the block `{name}` is never used", block.span, severity="warning")
-
-
-def _named_by_parameter(elaborator: Elaborator, name: str) -> bool:
-    """Whether a parameter or variant chooses this block (`use: $block`), even if not the one at hand."""
-    return f" {name}" in str(elaborator.spec.data.get("variants")).replace("'", " ") or name in map(
-        str, elaborator.params.values()
-    )
 
 
 __all__ = ["NETWORK", "bind_sections", "elaborate", "label_field"]

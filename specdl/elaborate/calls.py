@@ -29,9 +29,9 @@ MAX_LAYERS = 100_000
 class Calls(Resolver):
     """Makes nodes. `blocks` are the functions of blocks so far, callees first."""
 
-    def __init__(self, spec: Spec, diagnostics: Diagnostics, operators: Mapping[str, type[Op]] = OPERATORS) -> None:
+    def __init__(self, spec: Spec, diagnostics: Diagnostics, losses: Mapping[str, type[Op]] | None = None) -> None:
         super().__init__(spec, diagnostics)
-        self.operators = operators
+        self.losses = losses or {}
         self.blocks: dict[Any, FunctionDraft] = {}
         self.used_blocks: set[str] = set()
         self.keys: dict[str, int] = {}
@@ -72,9 +72,9 @@ class Calls(Resolver):
         block = self.spec.blocks.get(name)
         if block is not None:
             return self.block(entry, block, arguments, spans, own_name, site)
-        cls = self.operators.get(name)
+        cls = self.losses.get(name) or OPERATORS.get(name)
         if cls is None:
-            help = unknown_operator_help(name, [*self.operators, *self.spec.blocks, *STRUCTURAL])
+            help = unknown_operator_help(name, [*self.losses, *OPERATORS, *self.spec.blocks, *STRUCTURAL])
             raise self.fail(site.frame, "E0205", f"there is no operator or block `{name}`", name_span, help=help)
         try:
             op = self.operator(cls, name, arguments, spans, site)

@@ -16,6 +16,7 @@ from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
 from specdl.elaborate.scopes import Absent, Bound, Poisoned, Site, UnknownType
 from specdl.ir.dims import SymDim
 from specdl.ir.program import Residual
+from specdl.ops import OPERATORS
 from specdl.source import SpanTree
 from specdl.spec.entries import Entry
 from specdl.spec.expressions import ExpressionError, substitute
@@ -250,7 +251,7 @@ class Elaborator(Calls):
         assert right is not None
         if left.type != right.type:
             raise self.residual_mismatch(entry, left, right, site)
-        op = self.operator(self.operators["add"], "add", None, entry.spans, site)
+        op = self.operator(OPERATORS["add"], "add", None, entry.spans, site)
         result = self.emit(entry, op, [left, right], None, entry.spans, replace(site, number=None))
         body_nodes, shortcut_nodes = tuple(range(before, between)), tuple(range(between, after))
         draft.residuals.append(Residual(source.name, body_nodes, shortcut_nodes, len(draft.nodes) - 1))
@@ -294,7 +295,7 @@ class Elaborator(Calls):
         if entry.merge is None:
             return paths
         name = self.text(entry.merge, site.scope)
-        cls = self.operators.get(name)
+        cls = OPERATORS.get(name)
         if cls is None or not cls.inputs or not (cls.inputs[0].startswith("*") or len(cls.inputs) == len(paths)):
             help = did_you_mean(name, ["concat", "add", "mul", "stack"])
             raise self.fail(
