@@ -105,9 +105,8 @@ def arguments(cls: type[BaseModel], main: str | None) -> list[str]:
         property = schema["properties"].get(shown, {})
         default = "" if field.is_required() else f"`{plain(field.get_default(call_default_factory=True))}`"
         label = f"**{shown}**" if field.is_required() else shown
-        rows.append(
-            f"| {label}{' *(main)*' if name == main else ''} | {kind(property)} | {default} | {field.description or ''} |"
-        )
+        mark = " *(main)*" if name == main else ""
+        rows.append(f"| {label}{mark} | {kind(property)} | {default} | {field.description or ''} |")
     return rows
 
 

@@ -10,7 +10,7 @@ from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
 from specdl.elaborate.scopes import ABSENT, Absent, Bound, EntryScope, Frame, Poisoned, Site, UnknownType
 from specdl.source import SpanTree
 from specdl.spec.entries import Argument, Entry, Text
-from specdl.spec.expressions import ExpressionError, substitute
+from specdl.spec.expressions import ATTRIBUTES, ExpressionError, substitute
 from specdl.spec.file import REQUIRED, Spec
 
 
@@ -118,6 +118,8 @@ class Resolver:
         if head in frame.groups:
             names = frame.groups[head].layer_names()
             return did_you_mean(rest, names) or f"`{head}` has {', '.join(names[:12])}"
+        if head in frame.values and rest in ATTRIBUTES:
+            return f"a value's type is read in an expression: `$({name})`"
         if name in self.spec.params or name in frame.params:
             return f"`{name}` is a parameter: write `${name}`"
         if frame.draft.layer(name) is not None:

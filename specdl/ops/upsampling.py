@@ -52,13 +52,13 @@ Factors = Annotated[
 class Interpolate(Op):
     """Resizes the spatial axes, to a `size` or by a `scale_factor`: `[N, C, H, W] -> [N, C, H', W']`.
 
-    Where a symbolic size isn't an axis of `x`, the value that has it is given as `like`.
+    Where a symbolic size isn't an axis of `x`, the value that has it is given as `size_of`.
     """
 
     operator: ClassVar[str] = "interpolate"
     family: ClassVar[Family] = "upsampling"
     main: ClassVar[str | None] = "scale_factor"
-    inputs: ClassVar[tuple[str, ...]] = ("x", "like?")
+    inputs: ClassVar[tuple[str, ...]] = ("x", "size_of?")
     reference: ClassVar[str] = f"{_DOCS}.functional.interpolate.html"
 
     size: Sizes | None = Field(default=None, description="Size of the output's spatial axes.")
@@ -86,7 +86,7 @@ class Interpolate(Op):
             raise TypeRuleError("takes its size from `scale_factor` or from a second input, not from both", input=1)
         sizes = self._sizes(types)
         if self.size is not None:
-            self._size_text(list(zip(("x", "like"), types, strict=False)))  # refuses what could not be known
+            self._size_text(list(zip(("x", "size_of"), types, strict=False)))  # refuses what could not be known
         return (x.with_shape(*x.shape[:2], *sizes),)
 
     def _mode_help(self, rank: int) -> str | None:
@@ -104,7 +104,9 @@ class Interpolate(Op):
                 _scaled(name, size, factor) for name, size, factor in zip(AXES[len(old)], old, factors, strict=True)
             )
         if len(types) == 1:
-            raise TypeRuleError("needs `size`, `scale_factor`, or the value to be like", help="e.g. `interpolate: 2`")
+            raise TypeRuleError(
+                "needs `size`, `scale_factor`, or a value to take the size of", help="e.g. `interpolate: 2`"
+            )
         if types[1].rank != types[0].rank:
             raise TypeRuleError(f"can't give {types[0]} the size of {types[1]}: it has another rank", input=1)
         return types[1].shape[2:]
@@ -123,8 +125,8 @@ class Interpolate(Op):
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         given = [arguments[0]]
         if self.size is not None:
-            given.append(f"size={self._size_text(list(zip(arguments, types, strict=True)))}")
-        elif len(arguments) > 1:
+            given.append(f"size={self._size_text(list(zip(arguments, types, strict=False)))}")
+        elif len(types) > 1:
             given.append(f"size={postfix(arguments[1])}.shape[2:]")
         return expression("F.interpolate", given, **dict(keywords(self, "size")))
 

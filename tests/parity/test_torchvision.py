@@ -5,7 +5,6 @@ torchvision's modules are the reference that nobody here wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +46,8 @@ def entry(name: str) -> tuple[Path, str | None, str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _seeded() -> Iterator[None]:
+def _seeded() -> None:
     torch.manual_seed(0)
-    yield
 
 
 @pytest.mark.parametrize(("path", "variant", "name"), ZOO, ids=[item[2] for item in ZOO])

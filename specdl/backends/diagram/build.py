@@ -91,8 +91,8 @@ class _Builder:
                 port = self._input(value, type, root.children)
             self.edges.append(Edge(port.box, box.id))
         caption = f"{self.program.name} · {count_text(self.parts.parameters(key))} parameters"
-        edges, groups = straighten(self.edges, {box.id for box in root.boxes() if box.family == "io"})
-        return Drawing(self.program.name, caption, root, edges, tuple(self.routes), groups)
+        edges, groups, supports = straighten(self.edges, {box.id for box in root.boxes() if box.family == "io"})
+        return Drawing(self.program.name, caption, root, edges, tuple(self.routes), groups, supports)
 
     # ---- levels --------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ _SPACE = "&#160;"
 _NODE_GAP = 21.6  # nodesep
 _LANE_ROOM = _NODE_GAP + 8.6
 _TITLE_GAP = 8.0
+_LEGEND_ROW = 5
 
 
 def write_dot(drawing: Drawing, theme: ThemeName, direction: Direction, *, hide_routes: bool = False) -> str:
@@ -70,6 +71,9 @@ class _Writer:
             self._edge(number, edge)
         if self.geometry is not None:
             self._routes(self.geometry)
+        else:
+            for fork, join in self.drawing.supports:
+                self.statement(f"{fork} -> {join}", style="invis", weight=_SPINE_WEIGHT)
         body = "\n".join(self.lines)
         return f"digraph {quoted(self.drawing.name)} {{\n{body}\n}}\n"
 
@@ -299,29 +303,28 @@ class _Writer:
 
     def _legend(self) -> str:
         theme = self.theme
-        cells: list[str] = []
+        entries: list[str] = []
         for family in self.drawing.families():
-            if family == "io":
-                continue
-            fill, border = theme.families[family]
-            cells.append(f"<TD>{_swatch(11, 11, fill, border)}</TD>")
-            name = "folded block" if family == "block" else family
-            cells.append(f'<TD ALIGN="LEFT">{font(name, 8.5, theme.muted)}</TD>')
-            cells.append('<TD WIDTH="4"></TD>')
+            if family != "io":
+                name = "folded block" if family == "block" else family
+                entries.append(self._entry(_swatch(11, 11, *theme.families[family]), name))
         kinds: Mapping[bool, str] = {False: "residual", True: "skip"}
         for dashed, name in kinds.items():
             if any(route.dashed is dashed for route in self.drawing.routes):
                 line = _swatch(16, 2, theme.skip, theme.skip)
                 if dashed:
-                    dash = f"<TD>{_swatch(4, 2, theme.skip, theme.skip)}</TD>"
-                    line = table([dash * 3], padding=0, spacing=2)
-                cells.append(f"<TD>{line}</TD>")
-                cells.append(f'<TD ALIGN="LEFT">{font(name, 8.5, theme.muted)}</TD>')
-                cells.append('<TD WIDTH="4"></TD>')
+                    line = table([f"<TD>{_swatch(4, 2, theme.skip, theme.skip)}</TD>" * 3], padding=0, spacing=2)
+                entries.append(self._entry(line, name))
         rows = [f"<TD>{font(self.drawing.caption, 9, theme.muted)}</TD>"]
-        if cells:
-            rows.append(f"<TD>{table([''.join(cells)], spacing=2)}</TD>")
+        # Rows of about equal length, so that the legend isn't wider than a slim picture.
+        count = -(-len(entries) // _LEGEND_ROW)
+        for row in range(count):
+            cells = "".join(entries[row * len(entries) // count : (row + 1) * len(entries) // count])
+            rows.append(f"<TD>{table([cells], spacing=2)}</TD>")
         return table(rows)
+
+    def _entry(self, sign: str, name: str) -> str:
+        return f'<TD>{sign}</TD><TD ALIGN="LEFT">{font(name, 8.5, self.theme.muted)}</TD><TD WIDTH="4"></TD>'
 
 
 def _half_width(box: Box) -> float:

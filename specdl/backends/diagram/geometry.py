@@ -19,6 +19,7 @@ from specdl.backends.diagram.style import LABEL_SIZE, text_width
 _STRAIGHT_WITHIN = 1.5
 _LABEL_GAP = 4.0
 _LABEL_HEIGHT = 10.0
+_SHIFTS = sorted(((dx, dy) for dx in range(-60, 61, 4) for dy in range(-24, 25, 4)), key=lambda at: abs(at[0]) + abs(at[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +141,19 @@ def _straightened(edge: Edge, path: PlacedEdge, boxes: Mapping[str, Placed], dir
     side = 1 if head.y > tail.y else -1
     x = (tail.x + head.x) / 2
     start, end = (x, tail.y + side * tail.height / 2), (x, head.y - side * head.height / 2)
-    middle = (start[1] + end[1]) / 2
-    label: Point | None = (x + _LABEL_GAP + text_width(edge.label, LABEL_SIZE) / 2, middle) if edge.label else None
+    label: Point | None = None
     if turned:
         start, end = (start[1], start[0]), (end[1], end[0])
-        label = (middle, x + _LABEL_GAP + _LABEL_HEIGHT / 2) if edge.label else None
+    # Along the flow the label stays where the layout kept room for it: outside of a frame that the edge enters.
+    if path.label is not None and turned:
+        label = (path.label[0], x + _LABEL_GAP + _LABEL_HEIGHT / 2)
+    elif path.label is not None:
+        label = (x + _LABEL_GAP + text_width(edge.label, LABEL_SIZE) / 2, path.label[1])
     return PlacedEdge(straight_path(start, end, arrow=edge.arrow), label)
 
 
 def _labels_aside(edges: Sequence[Edge], paths: Sequence[PlacedEdge], boxes: Mapping[str, Placed]) -> list[PlacedEdge]:
-    """Moves labels off their own edges, to the nearest free place left or right."""
+    """Moves labels off their own edges, to the nearest free place."""
     taken = [label_bounds(edge.label, path.label) for edge, path in zip(edges, paths, strict=True) if path.label]
     result: list[PlacedEdge] = []
     for edge, path in zip(edges, paths, strict=True):
@@ -158,14 +162,14 @@ def _labels_aside(edges: Sequence[Edge], paths: Sequence[PlacedEdge], boxes: Map
             continue
         x, y = path.label
         own = label_bounds(edge.label, path.label)
-        points = path_points(path.path)
-        near = [place.bounds for place in boxes.values() if abs(place.y - y) < place.height / 2 + _LABEL_HEIGHT]
+        points = path_points(path.path, steps=24)
+        near = [place.bounds for place in boxes.values() if abs(place.y - y) < place.height / 2 + 3 * _LABEL_HEIGHT]
         others = [item for item in taken if item != own]
-        for shift in (0.0, *(sign * step for step in range(4, 60, 4) for sign in (1, -1))):
-            moved = label_bounds(edge.label, (x + shift, y))
+        for dx, dy in _SHIFTS:
+            moved = label_bounds(edge.label, (x + dx, y + dy))
             if not crosses(points, moved) and not any(overlap(moved, item) for item in (*near, *others)):
                 taken = [*others, moved]
-                path = PlacedEdge(path.path, (x + shift, y))
+                path = PlacedEdge(path.path, (x + dx, y + dy))
                 break
         result.append(path)
     return result

@@ -76,7 +76,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A whole picture. `groups` names the straight chain that a box stands in."""
+    """A whole picture. `groups` names the straight chain that a box stands in.
+
+    `supports` are pairs of boxes, a fork and a join with an even number of branches between, that stand in line.
+    """
 
     name: str
     caption: str
@@ -84,6 +87,7 @@ class Drawing:
     edges: tuple[Edge, ...]
     routes: tuple[Route, ...]
     groups: dict[str, str]
+    supports: tuple[tuple[str, str], ...] = ()
 
     def boxes(self) -> tuple[Box, ...]:
         """All boxes, in the order of the program."""

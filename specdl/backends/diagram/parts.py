@@ -165,6 +165,8 @@ class Parts:
         nodes = function.nodes[first.start : rest.stop]
         callees = [self.program.functions[str(node.callee)] for node in nodes]
         title, lines = _split(_variants(callees))
+        if all(_own_name(node, callee) for node, callee in zip(nodes, callees, strict=True)):
+            lines = (f"{nodes[0].name} to {nodes[-1].name}", *lines)
         return Part(
             "run",
             first.start,
@@ -473,7 +475,7 @@ def _own_name(node: Node, function: Function) -> str:
 
 
 def _bound(function: Function) -> tuple[str, ...]:
-    """The parameters of a block that say something: no zeros, ones and absent things. None, where they are too many."""
+    """The parameters of a block that say something: no zeros, ones, fractions and absent things. None, where they are too many."""
     words = tuple(_parameter(name, value) for name, value in function.parameters.items() if _telling(value))
     return words if len(words) <= _PARAMETERS_SHOWN else ()
 
@@ -481,12 +483,12 @@ def _bound(function: Function) -> tuple[str, ...]:
 def _telling(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    return isinstance(value, (int, float, str)) and value not in {0, 1, ""}
+    return isinstance(value, (int, str)) and value not in {0, 1, ""}
 
 
 def _parameter(name: str, value: Any) -> str:
     words = name.replace("_", " ")
-    return words if value is True else f"{words} {value:.3g}" if isinstance(value, float) else f"{words} {value}"
+    return words if value is True else f"{words} {value}"
 
 
 def _split(lines: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:

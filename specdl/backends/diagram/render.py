@@ -14,7 +14,8 @@ from pathlib import Path
 
 from specdl.backends.diagram.build import build
 from specdl.backends.diagram.dot import Direction, write_dot, write_placed_dot
-from specdl.backends.diagram.geometry import read_layout
+from specdl.backends.diagram.geometry import Geometry, read_layout
+from specdl.backends.diagram.model import Drawing
 from specdl.backends.diagram.style import ThemeName
 from specdl.diagnostics import Diagnostic, EnvironmentFailure, SpecError
 from specdl.files import replacing, write_text
@@ -66,13 +67,17 @@ def render_diagram(
     if format == "dot":
         write_text(target, write_dot(drawing, theme, direction))
         return target
-    plain = write_dot(drawing, theme, direction, hide_routes=True)
-    layout = run_graphviz([*command, "-Kdot", "-Tjson0"], plain)
-    placed = write_placed_dot(drawing, theme, direction, read_layout(drawing, layout, direction))
+    placed = write_placed_dot(drawing, theme, direction, lay_out(drawing, direction))
     resolution = [f"-Gdpi={dpi}"] if format == "png" else []
     with replacing(target) as temporary:
         run_graphviz([*command, "-Kneato", "-n2", f"-T{format}", *resolution, "-o", str(temporary)], placed)
     return target
+
+
+def lay_out(drawing: Drawing, direction: Direction) -> Geometry:
+    """Where Graphviz and `read_layout` put everything. Raises `EnvironmentFailure`."""
+    text = write_dot(drawing, "light", direction, hide_routes=True)
+    return read_layout(drawing, run_graphviz([*_graphviz(), "-Kdot", "-Tjson0"], text), direction)
 
 
 def _network(program: Program, name: str | None) -> str | None:

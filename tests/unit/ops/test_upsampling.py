@@ -70,6 +70,7 @@ def test_symbolic_sizes_are_read_from_the_values() -> None:
     text = op.torch_function(["x", "image"], x, image)
     assert text == 'F.interpolate(x, size=(image.shape[2], image.shape[3]), mode="bilinear")'
     assert Interpolate().torch_function(["x", "image"], x, image) == "F.interpolate(x, size=image.shape[2:])"
+    assert Interpolate(size=3).torch_function(["x", "None"], x) == "F.interpolate(x, size=3)"
     with pytest.raises(TypeRuleError, match="the size `H` isn't an axis of its inputs"):
         op.infer(x)
 
@@ -86,7 +87,7 @@ def test_symbolic_sizes(factor: float) -> None:
 @pytest.mark.parametrize(
     ("op", "arguments", "x", "expected"),
     [
-        (Interpolate, {}, tensor(BATCH, 3, 4), "needs `size`, `scale_factor`, or the value to be like"),
+        (Interpolate, {}, tensor(BATCH, 3, 4), "needs `size`, `scale_factor`, or a value to take the size of"),
         (
             Interpolate,
             {"scale_factor": 2, "mode": "bilinear"},
