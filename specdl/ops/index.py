@@ -9,6 +9,7 @@ from pydantic import PlainValidator
 from specdl.ir.dims import Dim, SymDim
 from specdl.ir.types import TensorType
 from specdl.ops.base import Family, OnnxGraph, Op, TypeRuleError
+from specdl.ops.broadcasting import Number
 from specdl.ops.text import postfix
 
 _END = 2**63 - 1
@@ -145,7 +146,7 @@ def _bounds(graph: OnnxGraph, bounds: Sequence[Dim]) -> str:
 
 def _is_bound(type: TensorType) -> bool:
     """Whether an input is a size (a number), rather than a tensor."""
-    return hasattr(type, "value")
+    return isinstance(type, Number)
 
 
 def _guard_place(place: int, x: TensorType, axis: int) -> None:

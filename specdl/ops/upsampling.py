@@ -104,7 +104,9 @@ class Interpolate(Op):
                 _scaled(name, size, factor) for name, size, factor in zip(AXES[len(old)], old, factors, strict=True)
             )
         if len(types) == 1:
-            raise TypeRuleError("needs `size`, `scale_factor`, or a value to take the size of", help="e.g. `interpolate: 2`")
+            raise TypeRuleError(
+                "needs `size`, `scale_factor`, or a value to take the size of", help="e.g. `interpolate: 2`"
+            )
         if types[1].rank != types[0].rank:
             raise TypeRuleError(f"can't give {types[0]} the size of {types[1]}: it has another rank", input=1)
         return types[1].shape[2:]

@@ -282,6 +282,7 @@ def test_names_in_order() -> None:
     assert op.names == ("b", "a", "c")
     assert not op.needs_like
     assert parse_compute("arange(4) * 2", {}).needs_like
+    assert parse_compute("encoder.norm * x[:, 0] + encoder.norm", {}).names == ("encoder.norm", "x")
 
 
 def test_flops_are_those_of_the_products() -> None:
@@ -298,6 +299,7 @@ def test_random_numbers_make_it_random() -> None:
 @pytest.mark.parametrize(
     ("text", "message", "part"),
     [
+        ("exp(x).shape", "only named values have parts", "exp(x)"),
         ("y + foo(x)", "no function `foo`", "foo"),
         ("linear(x)", "can't be part of an expression", "linear"),
         ("chunk(x, 2)", "can't be part of an expression", "chunk"),
@@ -318,6 +320,7 @@ def test_random_numbers_make_it_random() -> None:
         ("x; y", "isn't an expression", ";"),
         ("x +", "isn't an expression", None),
         ("", "needs an expression", None),
+        ("é + (-x).q", "only named values have parts", "-x"),
         ("x[1.5]", "a place is an integer", "1.5"),
         ("x[::-1]", "the step of a slice", "-1"),
         ("x[1.0:]", "the bounds of a slice", "1.0"),
