@@ -15,10 +15,11 @@ from specdl.ir.program import Program
 from specdl.passes import run_passes
 from specdl.source import Source, load_source
 from specdl.spec.file import Spec, parse_spec
-from specdl.spec.recipe import Recipe, parse_recipe
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from specdl.spec.recipe import Recipe
 
     from specdl.backends.onnx_verify import Verification
     from specdl.backends.torch_load import StepFunction
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A compiled spec. Nothing here imports torch until it is needed."""
+    """A compiled spec. Nothing here imports torch until it is needed.
+
+    `recipe` is what the sections about data and training say; None where there are none.
+    """
 
     spec: Spec
     program: Program
-    recipe: Recipe
+    recipe: Recipe | None
     params: Mapping[str, Any]
     warnings: tuple[Diagnostic, ...] = ()
 
@@ -115,12 +119,15 @@ def compile_source(source: Source, variant: str | None = None, overrides: Mappin
     if spec is None:
         raise SpecError(diagnostics.sorted(), diagnostics.texts)
     elaborator, sections = bind_sections(spec, diagnostics)
-    recipe = parse_recipe(sections, spec.spans, diagnostics)
+    recipe: Recipe | None = None
+    if sections:
+        from specdl.spec.recipe import parse_recipe
+
+        recipe = parse_recipe(sections, spec.spans, diagnostics)
     fields = None if recipe is None or recipe.data is None else recipe.data.fields
     program = elaborate(elaborator, fields)
     diagnostics.raise_if_failed()
     assert program is not None
-    assert recipe is not None
     warnings = tuple(item for item in diagnostics.sorted() if item.severity == "warning")
     return Model(spec, run_passes(program), recipe, dict(elaborator.params), warnings)
 

@@ -41,7 +41,7 @@ def command(
         model = load_model(source, variant, overrides)
         import torch
 
-        torch.manual_seed(model.recipe.train.seed)
+        torch.manual_seed(0 if model.recipe is None else model.recipe.train.seed)
         module = model.module()
     result = model.export_onnx(output, module, verify=not no_verify, opset=opset)
     if as_json:

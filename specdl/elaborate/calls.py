@@ -5,6 +5,7 @@ A block is elaborated once for each set of parameters and input types, and share
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ from specdl.spec.entries import STRUCTURAL, Entry, unknown_operator_help
 from specdl.spec.expressions import ExpressionError, pieces
 from specdl.spec.file import REQUIRED, Block, Spec
 from specdl.spec.validate import show, validate
+
+_PATH = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+)+")
+_NUMBERED = re.compile(r"\.__(\d+)")
 
 MAX_BLOCK_DEPTH = 100
 MAX_LAYERS = 100_000
@@ -390,7 +394,8 @@ class Calls(Resolver):
             raise self.fail(frame, "E0403", error.message, place, help=error.help) from None
         inputs: list[Ref | None] = []
         failed = False
-        for name in op.names:
+        for encoded in op.names:
+            name = _NUMBERED.sub(r".\1", encoded)
             place = entry.spans.text(max(text.find(name), 0), len(name))
             try:
                 bound = site.flow if name == "_" else self.value(name, place, frame)
@@ -418,7 +423,8 @@ class Calls(Resolver):
         out: list[str] = []
         for part in parts:
             if not part.expression:
-                out.append(part.text)
+                # `features.0` is no Python; the number gets a name that no layer has.
+                out.append(_PATH.sub(lambda path: re.sub(r"\.(\d+)", r".__\1", path.group()), part.text))
                 continue
             # A placeholder as long as what it replaces keeps the columns of later mistakes right.
             lead, trail = (1, 0) if text[part.offset - 1] == "$" else (2, 1)
