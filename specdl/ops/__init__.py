@@ -34,8 +34,7 @@ FAMILIES: dict[str, str] = {
     "embedding": "embedding",
     "recurrent": "lstm gru rnn",
     "shape": (
-        "flatten unflatten reshape permute transpose squeeze unsqueeze chunk split expand identity cast "
-        "positions"
+        "flatten unflatten reshape permute transpose squeeze unsqueeze chunk split expand identity cast positions"
     ),
     "upsampling": "interpolate pixel_shuffle pixel_unshuffle",
     "merge": "add mul sub div concat stack matmul",

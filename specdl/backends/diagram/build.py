@@ -135,9 +135,7 @@ class _Builder:
         else:
             self._opened(level, view, names, children)
 
-    def _operator(
-        self, level: _Level, part: Part, path: str, children: list[Box | Cluster], entering: bool
-    ) -> Box:
+    def _operator(self, level: _Level, part: Part, path: str, children: list[Box | Cluster], entering: bool) -> Box:
         box = self._box(self._look(part, path, level), level.frame)
         children.append(box)
         shown = ""
@@ -227,7 +225,9 @@ class _Builder:
         children.append(cluster)
         nodes = level.function.nodes
         period = (part.stop - part.start) // part.count
-        for first, last in zip(nodes[part.start : part.start + period], nodes[part.stop - period : part.stop], strict=True):
+        for first, last in zip(
+            nodes[part.start : part.start + period], nodes[part.stop - period : part.stop], strict=True
+        ):
             for name, value in zip(last.outputs, first.outputs, strict=True):
                 level.env[name] = level.env[value]
 
@@ -336,9 +336,7 @@ def _reads(function: Function, part: Part) -> tuple[str, ...]:
     """The values that the first repetition of a part reads from outside of the part, each once, in order."""
     nodes: Sequence[Node] = function.nodes[part.start : part.start + (part.stop - part.start) // part.count]
     made = {name for node in function.nodes[part.start : part.stop] for name in node.outputs}
-    return tuple(
-        dict.fromkeys(name for node in nodes for name in node.inputs if name is not None and name not in made)
-    )
+    return tuple(dict.fromkeys(name for node in nodes for name in node.inputs if name is not None and name not in made))
 
 
 def _bypasses(function: Function, parts: Sequence[Part]) -> list[_Bypass]:

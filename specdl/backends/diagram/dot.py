@@ -12,7 +12,19 @@ from typing import Literal
 from specdl.backends.diagram.geometry import Geometry, Placed
 from specdl.backends.diagram.lanes import Lane, lanes, rightmost
 from specdl.backends.diagram.model import Box, Cluster, Drawing, Edge
-from specdl.backends.diagram.style import FONT, LABEL_SIZE, THEMES, Theme, ThemeName, chip, escape, font, quoted, table, text_width
+from specdl.backends.diagram.style import (
+    FONT,
+    LABEL_SIZE,
+    THEMES,
+    Theme,
+    ThemeName,
+    chip,
+    escape,
+    font,
+    quoted,
+    table,
+    text_width,
+)
 
 Direction = Literal["TB", "BT", "LR"]
 
@@ -191,9 +203,7 @@ class _Writer:
             )
         else:
             label = f"<{self._label(box)}>"
-            self.statement(
-                box.id, label=label, **placed, fillcolor=fill, color=border, tooltip=tooltip, group=group
-            )
+            self.statement(box.id, label=label, **placed, fillcolor=fill, color=border, tooltip=tooltip, group=group)
 
     def _label(self, box: Box) -> str:
         theme = self.theme

@@ -19,7 +19,9 @@ from specdl.backends.diagram.style import LABEL_SIZE, text_width
 _STRAIGHT_WITHIN = 1.5
 _LABEL_GAP = 4.0
 _LABEL_HEIGHT = 10.0
-_SHIFTS = sorted(((dx, dy) for dx in range(-60, 61, 4) for dy in range(-24, 25, 4)), key=lambda at: abs(at[0]) + abs(at[1]))
+_SHIFTS = sorted(
+    ((dx, dy) for dx in range(-60, 61, 4) for dy in range(-24, 25, 4)), key=lambda at: abs(at[0]) + abs(at[1])
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,12 @@ def read_layout(drawing: Drawing, text: str, direction: str) -> Geometry:
     edges = [_straightened(edge, path, seen, direction) for edge, path in zip(drawing.edges, edges, strict=True)]
     edges = _labels_aside(drawing.edges, edges, seen)
     return Geometry(
-        _bounds(data["bb"]), _label(data), boxes, clusters, tuple(edges), tuple(_routes(drawing, boxes, seen, direction))
+        _bounds(data["bb"]),
+        _label(data),
+        boxes,
+        clusters,
+        tuple(edges),
+        tuple(_routes(drawing, boxes, seen, direction)),
     )
 
 

@@ -250,7 +250,9 @@ class Parts:
         parts = _fold_equal(_fuse(self._runs(function), flow), flow)
         if not parts or any(part.kind not in {"operator", "chain"} or part.symbol for part in parts):
             return None
-        if not all(flow.chained(left.start, left.stop, right.stop) for left, right in zip(parts, parts[1:], strict=False)):
+        if not all(
+            flow.chained(left.start, left.stop, right.stop) for left, right in zip(parts, parts[1:], strict=False)
+        ):
             return None
         if len(parts) == 1:
             return replace(parts[0], kind="chain")
@@ -354,7 +356,14 @@ def _longer(last: Part, part: Part) -> Part:
 
 def _look(part: Part) -> Hashable:
     """What a reader sees of one repetition, apart from its parameters."""
-    return part.kind, part.title, part.lines, part.badge // part.count, part.same, (part.stop - part.start) // part.count
+    return (
+        part.kind,
+        part.title,
+        part.lines,
+        part.badge // part.count,
+        part.same,
+        (part.stop - part.start) // part.count,
+    )
 
 
 def _fold_equal(parts: Sequence[Part], flow: _Flow) -> list[Part]:
@@ -506,5 +515,3 @@ def _variants(functions: Sequence[Function]) -> tuple[str, ...]:
     if len(functions) > 1 and special and all(_bound(item) == _bound(last) for item in functions[1:]):
         lines.append("first: " + " · ".join(special))
     return tuple(lines)
-
-

@@ -114,7 +114,9 @@ def run_graphviz(command: Sequence[str], text: str) -> str:
     if not command or command[0].startswith("-"):
         raise EnvironmentFailure("no Graphviz was found: `pip install graphviz-pure`, or install Graphviz")
     try:
-        done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", timeout=_PATIENCE, check=False)
+        done = subprocess.run(
+            command, input=text, capture_output=True, encoding="utf-8", timeout=_PATIENCE, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise EnvironmentFailure(f"Graphviz gave up after {_PATIENCE} s; a smaller `--depth` draws less") from error
     except OSError as error:
