@@ -121,6 +121,9 @@ def write_forward(
             if not unused:
                 lines.append(Line(f"return {expression}", node.span, _comment(node, types)))
                 return Forward(parameter_names(function), tuple(lines))
+        if last and len(node.outputs) > 1 and node.outputs == function.outputs and not function.training_outputs:
+            lines.append(Line(f"return {expression}", node.span))
+            return Forward(parameter_names(function), tuple(lines))
         targets = [variables.assign(name, node, position, index == 0) for index, name in enumerate(node.outputs)]
         left = node.callee.torch_targets(targets) if isinstance(node.callee, Op) else ", ".join(targets)
         if f"{left}" != expression:
