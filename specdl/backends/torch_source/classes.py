@@ -104,7 +104,7 @@ class Builder:
         children = [Child(node, names[node.name], self.made(node, types, numbers, defaults)) for node in owners]
         attributes = self.attributes(function, form, names, types)
         same = {key: self.ids[shape.key] for key, shape in self.shapes.items()}
-        forward = write_forward(function, attributes, {}, equal_runs(function, same, attributes))
+        forward = write_forward(function, attributes, equal_runs(function, same, attributes))
         skeleton = tuple((child.name, self.skeleton(child)) for child in children)
         text = tuple((line.text, line.training_only, line.indent) for line in forward.lines)
         own = function.name if function.kind != "iteration" else "iteration"
@@ -506,10 +506,15 @@ def _multiple(column: tuple[Any, ...], columns: Mapping[tuple[Any, ...], str]) -
 
 
 def _extra(plain: Shape, richer: Shape) -> list[str]:
-    """The children that one variant has and the plain one hasn't, if that is all that differs."""
-    base = [child.name for child in plain.children]
-    more = [child.name for child in richer.children]
-    return [name for name in more if name not in base] if set(base) < set(more) else []
+    """The children that one variant has and the plain one hasn't, if that is all that differs.
+
+    A numbered child is called after its operator or block.
+    """
+    base = {child.name for child in plain.children}
+    if not base < {child.name for child in richer.children}:
+        return []
+    more = [child for child in richer.children if child.name not in base]
+    return [child.node.callee_name if child.name.isdigit() else child.name for child in more]
 
 
 def _base_name(shape: Shape) -> str:
