@@ -81,16 +81,29 @@ def test_items_of_lists() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("params__widht", 3, "E0303 <params.widht=3>:1:1 the spec has no parameter `params.widht` | did you mean `width`?"),
+        (
+            "params__widht",
+            3,
+            "E0303 <params.widht=3>:1:1 the spec has no parameter `params.widht` | did you mean `width`?",
+        ),
         ("params__width", "big", "E0304 <params.width=big>:1:1 parameter `width` is a number (32), got `big` | None"),
-        ("params__act", 3, "E0304 <params.act=3>:1:1 parameter `act` is a word (`relu`), got 3 | quote it in YAML if it is meant as a word"),
+        (
+            "params__act",
+            3,
+            "E0304 <params.act=3>:1:1 parameter `act` is a word (`relu`), got 3 | "
+            "quote it in YAML if it is meant as a word",
+        ),
         ("params__sizes", 3, "E0304 <params.sizes=3>:1:1 parameter `sizes` is a list ([4, 5]), got 3 | None"),
         ("parms__width", 3, "E0303 <parms.width=3>:1:1 the spec has no `parms` | did you mean `params`?"),
         ("trian__epochs", 3, "E0303 <trian.epochs=3>:1:1 the spec has no `trian` | did you mean `train`?"),
         ("inputs__picture", [3], "E0303 <inputs.picture=[3]>:1:1 the spec has no `inputs.picture` | None"),
-        ("layers__99", "relu", "E0303 <layers.99=relu>:1:1 the spec has no `layers.99` | it has 4 items, counted from 0"),
+        (
+            "layers__99",
+            "relu",
+            "E0303 <layers.99=relu>:1:1 the spec has no `layers.99` | it has 4 items, counted from 0",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused(key: str, value: Any, message: str) -> None:
     assert refusal("wide", **{key: value}) == message
 
