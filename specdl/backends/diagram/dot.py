@@ -7,6 +7,7 @@ for an edge around a body bulges out of its frame, so routes are computed in bet
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Literal
 
 from specdl.backends.diagram.geometry import Geometry, Placed
@@ -282,7 +283,7 @@ class _Writer:
             self.lines.append(f"{'  ' * self.indent}{{rank=same; {box}; {companion};}}")
             self.statement(f"{left} -> {companion}", style="invis", weight=1)
         stops = [route.tail, *(companion for _, companion in lane.rungs), route.head]
-        for tail, head in zip(stops, stops[1:], strict=False):
+        for tail, head in pairwise(stops):
             last = head == route.head or head in route.via
             ends = head == route.head or tail == route.tail
             if self.hide_routes:
