@@ -315,10 +315,11 @@ class _Writer:
     def _legend(self) -> str:
         theme = self.theme
         entries: list[str] = []
-        for family in self.drawing.families():
-            if family != "io":
-                name = "folded block" if family == "block" else family
-                entries.append(self._entry(_swatch(11, 11, *theme.families[family]), name))
+        names = {family: family for family in self.drawing.families() if family != "io"}
+        if "block" in names:
+            names["block"] = "folded block"
+        for family, name in self.drawing.legend or names.items():
+            entries.append(self._entry(_swatch(11, 11, *theme.families[family]), name))
         kinds: Mapping[bool, str] = {False: "residual", True: "skip"}
         for dashed, name in kinds.items():
             if any(route.dashed is dashed for route in self.drawing.routes):
