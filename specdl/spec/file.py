@@ -33,7 +33,7 @@ class SpecFile(BaseModel):
         default_factory=dict, description="Named sets of parameter values."
     )
     inputs: dict[str, Any] | None = Field(
-        default=None, description="The network's inputs: shapes without the batch, or {shape, dtype, optional}."
+        default=None, description="The network's inputs: shapes without the batch, or {shape, dtype}."
     )
     outputs: Any = Field(
         default=None, description="What inference gives: names of values; the last value unless given."
