@@ -20,7 +20,8 @@ from specdl.ops.compute import Compute, ComputeError, parse_compute
 from specdl.source import SpanTree
 from specdl.spec.entries import STRUCTURAL, Entry, unknown_operator_help
 from specdl.spec.expressions import ExpressionError, pieces
-from specdl.spec.file import REQUIRED, Block, Spec
+from specdl.spec.file import Block, Spec
+from specdl.spec.overrides import REQUIRED
 from specdl.spec.validate import show, validate
 
 _PATH = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+)+")
