@@ -268,7 +268,7 @@ def check_diagnostics(found: tuple[Diagnostic, ...], text: str, file: str) -> No
     lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", text)
     assert found
     for item in found:
-        assert re.fullmatch(r"E\d{4}", item.code)
+        assert re.fullmatch(r"[EW]\d{4}", item.code)
         assert item.message.strip()
         check_span(item.span, lines, f"{item.code} {item.message}")
         for note in item.notes:
