@@ -33,7 +33,7 @@ def json_option(function: Function) -> Function:
 
 def split_overrides(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """Separates files from `KEY=VALUE`."""
-    from specdl.spec.file import parse_override
+    from specdl.spec.overrides import parse_override
 
     files = [word for word in words if "=" not in word]
     overrides = dict(parse_override(word) for word in words if "=" in word)

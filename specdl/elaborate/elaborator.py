@@ -112,7 +112,7 @@ class Elaborator(Calls):
             draft.position += 1
         else:
             return self.contents(entry, site, numbering=False)
-        label = own_name or draft.name
+        label = own_name or (kind if kind in {"residual", "branches"} else draft.name)
         group = FunctionDraft(draft.key, label, "group", entry.span, draft, counted=kind == "sequence")
         numbering = own_name is not None and (kind in _LOOPS or kind == "branches")
         return self.group(group, level, own_name, entry, site, lambda inner: self.contents(entry, inner, numbering))

@@ -11,7 +11,8 @@ from specdl.elaborate.scopes import ABSENT, Absent, Bound, EntryScope, Frame, Po
 from specdl.source import SpanTree
 from specdl.spec.entries import Argument, Entry, Text
 from specdl.spec.expressions import ATTRIBUTES, ExpressionError, substitute
-from specdl.spec.file import REQUIRED, Spec
+from specdl.spec.file import Spec
+from specdl.spec.overrides import REQUIRED
 
 
 class Resolver:
