@@ -398,6 +398,9 @@ class Calls(Resolver):
                 draft.output_names.append(unique)
         if failed:
             raise Poisoned
+        if not draft.outputs:
+            place = span if wanted is None else spans.span
+            raise self.fail(frame, "E0311", f"`{draft.name}` gives no value", place)
 
     # ---- compute and call ----------------------------------------------------------------------------
 
@@ -487,6 +490,8 @@ class Calls(Resolver):
         inputs = self.inputs("call", ports, entry, site)
         types, first = _types(inputs), _types(before)
         outputs = list(node.types)
+        if not outputs:
+            raise Poisoned  # a mistake in the layer
         fits = types == first
         if isinstance(callee, Op):
             try:

@@ -303,6 +303,10 @@ class Elaborator(Calls):
                 results.append(self.numbered(entry, body, replace(site, loop=variables, number=number)))
         refs = [self.local(result, entry, site) for result in results if result is not None]
         paths = tuple(ref for ref in refs if ref is not None)
+        if not entry.paths:
+            raise Poisoned  # told when the entry was parsed
+        if not paths:
+            raise self.fail(site.frame, "E0311", "these `branches` have no paths", entry.operator.span)
         if entry.merge is None:
             return paths
         name = self.text(entry.merge, site.scope)

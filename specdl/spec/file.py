@@ -254,7 +254,7 @@ def _block_inputs(inputs: Any, spans: SpanTree, diagnostics: Diagnostics) -> tup
             diagnostics.add(
                 "E0106", f"`{name}` is not a name for an input", span, help="names have letters, digits and `_`"
             )
-        elif kind in {REQUIRED, "optional"}:
+        elif kind in (REQUIRED, "optional"):
             found.append(BlockInput(name, kind == "optional", None, span))
         elif isinstance(kind, str) and any(kind == earlier.name for earlier in found):
             found.append(BlockInput(name, False, kind, span))
