@@ -19,10 +19,9 @@ from specdl.spec.file import Spec, parse_spec
 if TYPE_CHECKING:
     from torch import nn
 
-    from specdl.spec.recipe import Recipe
-
     from specdl.backends.onnx_verify import Verification
     from specdl.backends.torch_load import StepFunction
+    from specdl.spec.recipe import Recipe
     from specdl.training.loop import Run
 
 

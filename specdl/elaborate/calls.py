@@ -21,7 +21,8 @@ from specdl.ops.compute import Compute, ComputeError, parse_compute
 from specdl.source import SpanTree
 from specdl.spec.entries import STRUCTURAL, Entry, unknown_operator_help
 from specdl.spec.expressions import ExpressionError, pieces
-from specdl.spec.file import REQUIRED, Block, Spec
+from specdl.spec.file import Block, Spec
+from specdl.spec.overrides import REQUIRED
 from specdl.spec.validate import show, validate
 
 _PATH = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+)+")
@@ -400,6 +401,9 @@ class Calls(Resolver):
                 draft.output_names.append(unique)
         if failed:
             raise Poisoned
+        if not draft.outputs:
+            place = span if wanted is None else spans.span
+            raise self.fail(frame, "E0311", f"`{draft.name}` gives no value", place)
 
     # ---- compute and call ----------------------------------------------------------------------------
 
@@ -463,7 +467,17 @@ class Calls(Resolver):
             placeholder = f"__{len(constants)}".ljust(width, "_")
             constants[placeholder] = self.resolve(text[start : start + width], SpanTree(place, inner=place), site.scope)
             out.append(placeholder)
-        return parse_compute("".join(out), constants)
+        encoded = "".join(out)
+        try:
+            op = parse_compute(encoded, constants)
+        except ComputeError as error:
+            # Places in the text that was parsed become places in the text that was written.
+            offset, end = (
+                len(_NUMBERED.sub(r".\1", encoded[:at])) for at in (error.offset, error.offset + error.length)
+            )
+            message = _NUMBERED.sub(r".\1", error.message)
+            raise ComputeError(message, offset, max(end - offset, 1), error.help) from None
+        return op.model_copy(update={"text": _NUMBERED.sub(r".\1", op.text)})
 
     def call_again(self, entry: Entry, own_name: str | None, site: Site) -> Bound:
         """`call(x): head`: a layer that exists, run again with the same weights."""
@@ -479,6 +493,8 @@ class Calls(Resolver):
         inputs = self.inputs("call", ports, entry, site)
         types, first = _types(inputs), _types(before)
         outputs = list(node.types)
+        if not outputs:
+            raise Poisoned  # a mistake in the layer
         fits = types == first
         if isinstance(callee, Op):
             try:

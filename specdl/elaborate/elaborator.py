@@ -123,7 +123,7 @@ class Elaborator(Calls):
             draft.position += 1
         else:
             return self.contents(entry, site, numbering=False)
-        label = own_name or draft.name
+        label = own_name or (kind if kind in {"residual", "branches"} else draft.name)
         group = FunctionDraft(draft.key, label, "group", entry.span, draft, counted=kind == "sequence")
         numbering = own_name is not None and (kind in _LOOPS or kind == "branches")
         return self.group(group, level, own_name, entry, site, lambda inner: self.contents(entry, inner, numbering))
@@ -303,6 +303,10 @@ class Elaborator(Calls):
                 results.append(self.numbered(entry, body, replace(site, loop=variables, number=number)))
         refs = [self.local(result, entry, site) for result in results if result is not None]
         paths = tuple(ref for ref in refs if ref is not None)
+        if not entry.paths:
+            raise Poisoned  # told when the entry was parsed
+        if not paths:
+            raise self.fail(site.frame, "E0311", "these `branches` have no paths", entry.operator.span)
         if entry.merge is None:
             return paths
         name = self.text(entry.merge, site.scope)
