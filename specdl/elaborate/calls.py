@@ -365,7 +365,10 @@ class Calls(Resolver):
             if last is None:
                 raise self.fail(frame, "E0311", f"`{draft.name}` gives no value", span)
             items = last if isinstance(last, tuple) else (last,)
-            chosen = [(_name_of(frame, item), item) for item in items]
+            names = [_name_of(frame, item) for item in items]
+            if len(set(names)) < len(names):
+                names = [f"{name}_{index}" for index, name in enumerate(names)]
+            chosen = list(zip(names, items, strict=True))
         elif not isinstance(wanted, (str, Mapping, list, tuple)):
             message = "`outputs` is a list of names, or maps names to values"
             raise self.fail(frame, "E0112", message, spans.span)
