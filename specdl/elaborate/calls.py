@@ -5,6 +5,7 @@ A block is elaborated once for each set of parameters and input types, and share
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,6 +33,8 @@ _TWICE = "say what each is called: `outputs: {first: value, second: value}`"
 
 MAX_BLOCK_DEPTH = 100
 MAX_LAYERS = 100_000
+MAX_WEIGHTS = 10**13
+"""Ten times the largest networks; what is meant to be smaller than that doesn't overflow PyTorch's sizes."""
 
 
 class Calls(Resolver):
@@ -139,11 +142,15 @@ class Calls(Resolver):
         types = _types(inputs)
         try:
             outputs = op.infer(*types)
-            weights = bool(op.weights(*types))
+            weights = op.weights(*types)
         except TypeRuleError as error:
             raise self.type_error(error, op.operator, inputs, entry, spans, site.frame) from None
+        count = sum(math.prod(weight.shape) for weight in weights)
+        if count > MAX_WEIGHTS:
+            message = f"`{op.operator}` would have {count:.1e} weights; a layer may have {MAX_WEIGHTS:.0e}"
+            raise self.fail(site.frame, "E0210", message, entry.operator.span)
         names = op.output_names(len(outputs))
-        node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, weights, names)
+        node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, bool(weights), names)
         self.name(node, own_name, op.operator, op.counted, entry, site)
         return self.finish(node, own_name, site.draft)
 
