@@ -114,9 +114,9 @@ class _Builder:
                 if bypass.first == index:
                     self._fork(level, bypass.value, children)
             before = len(self.drawn)
-            bypass = ends.get(index)
-            if bypass is not None:
-                self._merge(level, view, bypass, ranges, path, children)
+            ending = ends.get(index)
+            if ending is not None:
+                self._merge(level, view, ending, ranges, path, children)
             else:
                 self._view(level, view, path, children, entering=index not in through)
             ranges.append((before, len(self.drawn)))
@@ -345,7 +345,9 @@ def _bypasses(function: Function, parts: Sequence[Part]) -> list[_Bypass]:
     for index, part in enumerate(parts):
         place.update(dict.fromkeys(range(part.start, part.stop), index))
     residuals = {residual.add: residual for residual in function.residuals}
-    maker = {name: place.get(number) for number, node in enumerate(function.nodes) for name in node.outputs}
+    maker = {
+        name: place[number] for number, node in enumerate(function.nodes) if number in place for name in node.outputs
+    }
     found: list[_Bypass] = []
     for merge, part in enumerate(parts):
         if not part.symbol:
@@ -360,12 +362,10 @@ def _bypasses(function: Function, parts: Sequence[Part]) -> list[_Bypass]:
         names = [name for name in function.nodes[part.start].inputs if name is not None]
         if len(names) != 2 or names[0] == names[1]:
             continue
-        early, late = sorted(names, key=lambda name: maker.get(name) if maker.get(name) is not None else -1)
-        start, stop = maker.get(early), maker.get(late)
-        begin = -1 if start is None else start
-        if stop is None or stop <= begin:
+        (start, early), (stop, _) = sorted((maker.get(name, -1), name) for name in names)
+        if stop <= start:
             continue
-        readers = [index for index in range(begin + 1, stop + 1) if early in _reads(function, parts[index])]
+        readers = [index for index in range(start + 1, stop + 1) if early in _reads(function, parts[index])]
         if readers:
             found.append(_Bypass(early, readers[0], stop, merge, dashed=part.symbol == "C"))
     return found

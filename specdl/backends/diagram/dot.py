@@ -7,6 +7,7 @@ for an edge around a body bulges out of its frame, so routes are computed in bet
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Literal
 
 from specdl.backends.diagram.geometry import Geometry, Placed
@@ -282,7 +283,7 @@ class _Writer:
             self.lines.append(f"{'  ' * self.indent}{{rank=same; {box}; {companion};}}")
             self.statement(f"{left} -> {companion}", style="invis", weight=1)
         stops = [route.tail, *(companion for _, companion in lane.rungs), route.head]
-        for tail, head in zip(stops, stops[1:], strict=False):
+        for tail, head in pairwise(stops):
             last = head == route.head or head in route.via
             ends = head == route.head or tail == route.tail
             if self.hide_routes:
@@ -314,10 +315,11 @@ class _Writer:
     def _legend(self) -> str:
         theme = self.theme
         entries: list[str] = []
-        for family in self.drawing.families():
-            if family != "io":
-                name = "folded block" if family == "block" else family
-                entries.append(self._entry(_swatch(11, 11, *theme.families[family]), name))
+        names = {family: family for family in self.drawing.families() if family != "io"}
+        if "block" in names:
+            names["block"] = "folded block"
+        for family, name in self.drawing.legend or names.items():
+            entries.append(self._entry(_swatch(11, 11, *theme.families[family]), name))
         kinds: Mapping[bool, str] = {False: "residual", True: "skip"}
         for dashed, name in kinds.items():
             if any(route.dashed is dashed for route in self.drawing.routes):

@@ -200,7 +200,7 @@ def _routes(
 
 
 def _aligned(all_lanes: Sequence[Lane], boxes: Mapping[str, Placed], seen: Mapping[str, Placed]) -> list[float]:
-    """Where each lane lies across the flow. Lanes one below the other in a frame share a line where nothing is in the way."""
+    """Where each lane lies across the flow. Lanes of a frame share a line where nothing is in the way."""
     positions = [_position(lane, boxes) for lane in all_lanes]
     outermost: dict[tuple[str, bool], float] = {}
     keys: list[tuple[str, bool] | None] = []

@@ -76,8 +76,8 @@ def longest_path(boxes: Iterable[str], edges: Iterable[Edge]) -> list[str]:
         length[box] = 1 + (length[best] if best is not None else 0)
         came[box] = best
     path: list[str] = []
-    box = max(order, key=lambda item: length[item]) if order else None
-    while box is not None:
-        path.append(box)
-        box = came[box]
+    at = max(order, key=lambda item: length[item]) if order else None
+    while at is not None:
+        path.append(at)
+        at = came[at]
     return path[::-1]

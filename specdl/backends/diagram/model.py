@@ -79,6 +79,7 @@ class Drawing:
     """A whole picture. `groups` names the straight chain that a box stands in.
 
     `supports` are pairs of boxes, a fork and a join with an even number of branches between, that stand in line.
+    `legend` names the families in other words than their own (and only those that it has).
     """
 
     name: str
@@ -88,6 +89,7 @@ class Drawing:
     routes: tuple[Route, ...]
     groups: dict[str, str]
     supports: tuple[tuple[str, str], ...] = ()
+    legend: tuple[tuple[str, str], ...] = ()
 
     def boxes(self) -> tuple[Box, ...]:
         """All boxes, in the order of the program."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import prod
 from typing import Any, Literal
 
@@ -33,8 +34,9 @@ class Part:
     """Nodes `start` to `stop` of a function, drawn as one. `count` repetitions of `(stop - start) // count` nodes.
 
     A `run` is of calls that differ: `inner` is its first call (or its first equal ones), and the rest as a part.
-    `badge` is the N of ×N (for a group that wraps a run, the run's). `symbol` is the text of a merge's circle. `key` is the function that a call opens, `inner` the parts that
-    one repetition of a segment opens. `same` says what counts as the same structure.
+    `badge` is the N of ×N (for a group that wraps a run, the run's). `symbol` is the text of a merge's circle.
+    `key` is the function that a call opens, `inner` the parts that one repetition of a segment opens. `same` says
+    what counts as the same structure.
     """
 
     kind: PartKind
@@ -216,8 +218,17 @@ class Parts:
                 title = _own_name(node, function) or (function.name if function.kind == "block" else "")
                 title, lines = (title, lines) if title else (lines[0], lines[1:])
             # Whatever repeats inside is in the badge; for this level it is one node.
-            place = {"start": index, "stop": index + 1, "count": 1, "parameters": parameters, "same": same}
-            return replace(leaf, kind="chain", title=title, lines=lines, **place)
+            return replace(
+                leaf,
+                kind="chain",
+                start=index,
+                stop=index + 1,
+                title=title,
+                lines=lines,
+                count=1,
+                parameters=parameters,
+                same=same,
+            )
         title, lines, badge = self._call_label(node, function)
         return Part("call", index, index + 1, title, lines, parameters=parameters, badge=badge, key=key, same=same)
 
@@ -250,9 +261,7 @@ class Parts:
         parts = _fold_equal(_fuse(self._runs(function), flow), flow)
         if not parts or any(part.kind not in {"operator", "chain"} or part.symbol for part in parts):
             return None
-        if not all(
-            flow.chained(left.start, left.stop, right.stop) for left, right in zip(parts, parts[1:], strict=False)
-        ):
+        if not all(flow.chained(left.start, left.stop, right.stop) for left, right in pairwise(parts)):
             return None
         if len(parts) == 1:
             return replace(parts[0], kind="chain")
@@ -299,7 +308,7 @@ class _Flow:
             self.last_read[name] = len(function.nodes)
 
     def chained(self, start: int, middle: int, stop: int) -> bool:
-        """Whether nodes `middle` to `stop` continue `start` to `middle` alone: they read its values, nobody else does."""
+        """Whether nodes `middle` to `stop` continue `start` to `middle`: they read its values, nobody else does."""
         nodes = self.function.nodes
         touched = False
         for node in nodes[start:middle]:
@@ -484,7 +493,7 @@ def _own_name(node: Node, function: Function) -> str:
 
 
 def _bound(function: Function) -> tuple[str, ...]:
-    """The parameters of a block that say something: no zeros, ones, fractions and absent things. None, where they are too many."""
+    """The parameters of a block that say something: no zeros, ones, fractions; none at all where they are many."""
     words = tuple(_parameter(name, value) for name, value in function.parameters.items() if _telling(value))
     return words if len(words) <= _PARAMETERS_SHOWN else ()
 

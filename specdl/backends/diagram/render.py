@@ -59,14 +59,21 @@ def render_diagram(
 
     Raises `SpecError` for another ending or an unknown network, `EnvironmentFailure` where Graphviz fails.
     """
-    target = Path(path)
-    format = target.suffix.removeprefix(".").lower()
-    command = _graphviz()
-    _check_format(target, format, command)
+    _check_format(Path(path))
     drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes)
+    return render_drawing(drawing, path, theme=theme, direction=direction, dpi=dpi)
+
+
+def render_drawing(
+    drawing: Drawing, path: str | Path, *, theme: ThemeName = "light", direction: Direction = "TB", dpi: int = 150
+) -> Path:
+    """Writes a drawing to a file. Raises as `render_diagram` does."""
+    target = Path(path)
+    format = _check_format(target)
     if format == "dot":
         write_text(target, write_dot(drawing, theme, direction))
         return target
+    command = _graphviz()
     placed = write_placed_dot(drawing, theme, direction, lay_out(drawing, direction))
     resolution = [f"-Gdpi={dpi}"] if format == "png" else []
     with replacing(target) as temporary:
@@ -87,10 +94,12 @@ def _network(program: Program, name: str | None) -> str | None:
     return name
 
 
-def _check_format(path: Path, format: str, command: Sequence[str]) -> None:
-    formats = ["svg", "png", "dot", *(["pdf"] if _is_system(command) else [])]
+def _check_format(path: Path) -> str:
+    """The format that a file's name asks for."""
+    format = path.suffix.removeprefix(".").lower()
+    formats = ["svg", "png", "dot", *(["pdf"] if _is_system(_graphviz()) else [])]
     if format in formats:
-        return
+        return format
     endings = ", ".join(f".{item}" for item in formats)
     help = f"a diagram's file ends in one of {endings}"
     if format == "pdf":
