@@ -6,13 +6,13 @@ for an edge around a body bulges out of its frame, so routes are computed in bet
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from itertools import pairwise
 from typing import Literal
 
 from specdl.backends.diagram.geometry import Geometry, Placed
 from specdl.backends.diagram.lanes import Lane, lanes, rightmost
-from specdl.backends.diagram.model import Box, Cluster, Drawing, Edge
+from specdl.backends.diagram.model import Box, Cluster, Drawing, Edge, head_corner, tail_corner
 from specdl.backends.diagram.style import (
     FONT,
     LABEL_SIZE,
@@ -85,7 +85,7 @@ class _Writer:
         if self.geometry is not None:
             self._routes(self.geometry)
         else:
-            for fork, join in self.drawing.supports:
+            for fork, join in self.drawing.course.supports:
                 self.statement(f"{fork} -> {join}", style="invis", weight=_SPINE_WEIGHT)
         body = "\n".join(self.lines)
         return f"digraph {quoted(self.drawing.name)} {{\n{body}\n}}\n"
@@ -128,6 +128,8 @@ class _Writer:
         for lane in self.lanes:
             if lane.route.cluster == cluster.id:
                 self._lane(lane)
+        if self.geometry is None:
+            self._corners({child.id for child in cluster.children if isinstance(child, Box)})
 
     def _cluster(self, cluster: Cluster) -> None:
         theme = self.theme
@@ -181,7 +183,7 @@ class _Writer:
         fill, border = self.theme.families[box.family]
         placed = self._place(box.id)
         tooltip = quoted(box.tooltip or box.title)
-        group = self.drawing.groups.get(box.id) if self.geometry is None else None
+        group = self.drawing.course.groups.get(box.id) if self.geometry is None else None
         if box.shape == "point":
             color = self.theme.edge
             common: dict[str, object] = {"label": "", "shape": "point", "color": color, "fillcolor": color}
@@ -258,18 +260,52 @@ class _Writer:
         space = _SPACE if self.geometry is None else ""
         label = f"<{space}{font(edge.label, LABEL_SIZE, self.theme.muted)}>" if edge.label else None
         attributes: dict[str, object] = {"label": label}
-        if not edge.arrow:
-            attributes["arrowhead"] = "none"
-        if edge.skip:
-            attributes |= {"style": "dashed", "color": self.theme.skip}
+        tail, head = edge.tail, edge.head
         if self.geometry is None:
-            attributes |= {"weight": _SPINE_WEIGHT if edge.straight else None}
+            tail, head = self.drawing.course.turns.ends(number, edge)
+        if not edge.arrow or head != edge.head:
+            attributes["arrowhead"] = "none"
+        if self.geometry is None:
+            turned = (tail, head) != (edge.tail, edge.head)
+            attributes |= {"weight": _SPINE_WEIGHT if edge.straight or turned else None}
             if self.hide_routes:
                 attributes["id"] = f"e{number}"
         else:
             path = self.geometry.edges[number]
             attributes |= {"pos": quoted(path.path), "lp": path.label and _numbers(*path.label)}
-        self.statement(f"{edge.tail} -> {edge.head}", **attributes)
+        self.statement(f"{tail} -> {head}", **attributes)
+
+    def _corners(self, boxes: Set[str]) -> None:
+        """The corners around some points and circles, on their ranks, and the lines that lead to them."""
+        turns = self.drawing.course.turns
+        for orders, name, arrow in ((turns.tail_order, tail_corner, False), (turns.head_order, head_corner, True)):
+            for box, left, right in orders:
+                if box not in boxes:
+                    continue
+                for number in (*left, *right):
+                    edge = self.drawing.edges[number]
+                    seen = {"style": "invis"} if self.hide_routes else {"color": self.theme.edge}
+                    chain = edge.tail if arrow else edge.head
+                    group = self.drawing.course.groups.get(chain, chain)
+                    if number in turns.tails & turns.heads:
+                        group = tail_corner(number)
+                    self.statement(
+                        name(number),
+                        label="",
+                        shape="point",
+                        fixedsize="true",
+                        width=0.01,
+                        height=0.01,
+                        **seen,
+                        group=group,
+                    )
+                row = [*map(name, left), box, *map(name, right)]
+                self.lines.append(f"{'  ' * self.indent}{{rank=same; {'; '.join(row)};}}")
+                for before, after in pairwise(row):
+                    seen = {"style": "invis"} if self.hide_routes else {"arrowhead": "none"}
+                    if arrow and not self.hide_routes and box in (before, after):
+                        seen = {"dir": "forward" if after == box else "back"}
+                    self.statement(f"{before} -> {after}", **seen, weight=1)
 
     def _lane(self, lane: Lane) -> None:
         """The lane's boxes, on the ranks of the body; and the path through them."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from specdl.backends.diagram.lanes import Lane, lanes
-from specdl.backends.diagram.model import Drawing, Edge
+from specdl.backends.diagram.model import Drawing, Edge, Turns
 from specdl.backends.diagram.paths import Bounds, Point, crosses, overlap, path_points, rounded_path, straight_path
 from specdl.backends.diagram.style import LABEL_SIZE, text_width
 
@@ -100,7 +100,12 @@ def read_layout(drawing: Drawing, text: str, direction: str) -> Geometry:
     found = {item["id"]: PlacedEdge(item["pos"], _label(item)) for item in data.get("edges", ()) if "id" in item}
     edges = [found[f"e{number}"] for number in range(len(drawing.edges))]
     seen = {box.id: boxes[box.id] for box in drawing.boxes()}
-    edges = [_straightened(edge, path, seen, direction) for edge, path in zip(drawing.edges, edges, strict=True)]
+    edges = [
+        _cornered(number, edge, path, drawing.course.turns, boxes, direction)
+        if drawing.course.turns.ends(number, edge) != (edge.tail, edge.head)
+        else _straightened(edge, path, seen, direction)
+        for number, (edge, path) in enumerate(zip(drawing.edges, edges, strict=True))
+    ]
     edges = _labels_aside(drawing.edges, edges, seen)
     return Geometry(
         _bounds(data["bb"]),
@@ -157,6 +162,36 @@ def _straightened(edge: Edge, path: PlacedEdge, boxes: Mapping[str, Placed], dir
     elif path.label is not None:
         label = (x + _LABEL_GAP + text_width(edge.label, LABEL_SIZE) / 2, path.label[1])
     return PlacedEdge(straight_path(start, end, arrow=edge.arrow), label)
+
+
+def _cornered(
+    number: int, edge: Edge, path: PlacedEdge, turns: Turns, boxes: Mapping[str, Placed], direction: str
+) -> PlacedEdge:
+    """Sideways out of a point, along the flow, sideways into a circle; with the first or the last stretch missing."""
+    turned = direction == "LR"
+    start, end = turns.ends(number, edge)
+    tail, head, start_place, end_place = (boxes[name] for name in (edge.tail, edge.head, start, end))
+    if turned:
+        tail, head, start_place, end_place = (item.turned() for item in (tail, head, start_place, end_place))
+    down = 1 if head.y > tail.y else -1
+    # A box of the branch says where the column is; where there is none, the corners do.
+    x = end_place.x if end == edge.head else start_place.x
+    points: list[Point] = [(x, tail.y + down * tail.height / 2)]
+    if start != edge.tail:
+        points = [(tail.x, tail.y), (x, tail.y)]
+    if end != edge.head:
+        side = 1 if x > head.x else -1
+        points += [(x, head.y), (head.x + side * head.width / 2, head.y)]
+    else:
+        points.append((x, head.y - down * head.height / 2))
+    label: Point | None = None
+    if path.label is not None:
+        half = _LABEL_HEIGHT if turned else text_width(edge.label, LABEL_SIZE)
+        aside = x + _LABEL_GAP + half / 2
+        label = (path.label[0], aside) if turned else (aside, path.label[1])
+    if turned:
+        points = [(y, x) for x, y in points]
+    return PlacedEdge(rounded_path(points, arrow=edge.arrow), label)
 
 
 def _labels_aside(edges: Sequence[Edge], paths: Sequence[PlacedEdge], boxes: Mapping[str, Placed]) -> list[PlacedEdge]:

@@ -21,10 +21,12 @@ def straight_path(start: Point, end: Point, *, arrow: bool) -> str:
     return f"e,{_point(end)} {_text([start, *_line(start, stop)])}"
 
 
-def rounded_path(points: Sequence[Point]) -> str:
-    """A polyline with rounded corners and an arrow at its end."""
+def rounded_path(points: Sequence[Point], *, arrow: bool = True) -> str:
+    """A polyline with rounded corners, and an arrow at its end unless it has none."""
+    points = [point for index, point in enumerate(points) if not index or _unit(points[index - 1], point)[2] > 1e-3]
     tip = points[-1]
-    points = [*points[:-1], _before(points[-2], tip)]
+    if arrow:
+        points = [*points[:-1], _before(points[-2], tip)]
     curve = [points[0]]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         ax, ay, a = _unit(before, corner)
@@ -38,7 +40,7 @@ def rounded_path(points: Sequence[Point]) -> str:
             (corner[0] + bx * radius, corner[1] + by * radius),
         ]
     curve += _line(curve[-1], points[-1])
-    return f"e,{_point(tip)} {_text(curve)}"
+    return f"e,{_point(tip)} {_text(curve)}" if arrow else _text(curve)
 
 
 def path_points(path: str, steps: int = 8) -> list[Point]:
