@@ -19,10 +19,9 @@ from specdl.spec.file import Spec, parse_spec
 if TYPE_CHECKING:
     from torch import nn
 
-    from specdl.spec.recipe import Recipe
-
     from specdl.backends.onnx_verify import Verification
     from specdl.backends.torch_load import StepFunction
+    from specdl.spec.recipe import Recipe
     from specdl.training.loop import Run
 
 
@@ -92,7 +91,8 @@ class Model:
         """
         from specdl.backends.onnx import export_onnx
 
-        return export_onnx(self.program, module or self.module(), path, verify=verify, opset=opset)
+        module = self.module() if module is None else module
+        return export_onnx(self.program, module, path, verify=verify, opset=opset)
 
     def diagram(self, path: str | Path, **options: Any) -> Path:
         """Draws the model as .svg, .png or .dot."""

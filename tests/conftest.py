@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from specdl.api import Model, compile_source
+from specdl.source import parse_text
+
 ROOT = Path(__file__).parent.parent
 SPECS = ROOT / "specs"
 CASES = ROOT / "tests" / "cases"
@@ -28,6 +31,11 @@ def compare(path: Path, text: str, update: bool) -> None:
         path.write_text(text, encoding="utf-8")
     assert path.exists(), f"{path.name} is missing: run pytest with --update-cases and read what it writes"
     assert text == path.read_text(encoding="utf-8")
+
+
+def compiled(text: str, header: str = "specdl: 1\nname: test\n") -> Model:
+    """The model of a spec's text, below a header."""
+    return compile_source(parse_text(header + text, "test.yaml"))
 
 
 # The first example of a test may import torch; a deadline would time the import.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import specdl
+from specdl.ops import FAMILIES, OPERATORS, all_ops
 from tests.conftest import ROOT, SPECS
 
 HEAVY = ("torch", "onnx", "onnxruntime", "numpy", "matplotlib", "graphviz", "torchmetrics", "accelerate")
@@ -30,14 +32,29 @@ def modules_after(code: str) -> set[str]:
         f"import specdl; specdl.load({str(SPECS / 'digits_cnn.yaml')!r}).source()",
         f"from specdl.cli import _run; _run(['check', {str(SPECS / 'digits_cnn.yaml')!r}])",
         f"from specdl.cli import _run; _run(['summary', {str(SPECS / 'resnet.yaml')!r}])",
-        f"from specdl.cli import _run; _run(['diagram', {str(SPECS / 'digits_cnn.yaml')!r}, '-o', '/dev/null'])",
+        f"from specdl.cli import _run; _run(['diagram', {str(SPECS / 'digits_cnn.yaml')!r}, '-o', OUT])",
     ],
     ids=["import", "import cli", "load", "source", "check", "summary", "diagram"],
 )
-def test_nothing_heavy_is_imported_left_of_load_torch(code: str) -> None:
-    if "diagram" in code:
-        code = code.replace("'/dev/null'", "'/tmp/specdl-guard.dot'")
-    assert not modules_after(code) & set(HEAVY)
+def test_nothing_heavy_is_imported_left_of_load_torch(code: str, tmp_path: Path) -> None:
+    out = tmp_path / "model.dot"
+    assert not modules_after(f"OUT = {str(out)!r}\n{code}") & set(HEAVY)
+    assert out.exists() == ("OUT" in code)
+
+
+def test_the_table_of_operators_is_true() -> None:
+    """The table names exactly what each module declares, and each operator by its own name."""
+    for module, names in FAMILIES.items():
+        declared = [op.operator for op in importlib.import_module(f"specdl.ops.{module}").OPS]
+        assert declared == names.split(), module
+    assert [op.operator for op in all_ops()] == list(OPERATORS)
+
+
+def test_check_imports_only_the_families_that_it_uses() -> None:
+    code = f"import specdl; specdl.load({str(SPECS / 'mlp.yaml')!r})\nimport sys"
+    script = f"{code}; print('specdl.ops.recurrent' in sys.modules, 'specdl.ops.linear' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.split() == ["False", "True"]
 
 
 def test_public_names_exist() -> None:

@@ -6,24 +6,29 @@ Only what the inference outputs need is written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
 from onnx import helper
 
-from specdl.backends.onnx_graph import Graph
-from specdl.ir.program import Function, Program
-from specdl.ops.base import Op
+from specdl.backends.onnx_graph import Graph, free_name
+from specdl.diagnostics import Diagnostic, SpecError
+from specdl.ir.program import Function, Program, walk
+from specdl.ir.types import TensorType
+from specdl.ops.base import Op, Weight
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from specdl.backends.onnx_verify import Verification
 
 OPSET = 20
 """The opset that is written unless another is asked for."""
+
+OPSETS = range(18, 24)
+"""The opsets that operators are written for."""
 
 EXTERNAL_DATA_BYTES = 1_500_000_000
 """Above this, weights lie in a file beside the model: a protobuf message may not pass 2 GB."""
@@ -41,10 +46,11 @@ def emit_onnx(
     values = {value.name: value.name for value in function.inputs}
     _inline(program, function, graph, values, "", "", names)
     count = len(function.outputs) - function.training_outputs
-    public = _public_names(function, count)
+    inputs = [value.name for value in function.inputs]
+    public = _public_names(function, count, {*inputs, *graph.initializers})
     types = function.output_types()
     outputs = [(values[function.outputs[index]], public[index], types[index]) for index in range(count)]
-    made = graph.finish(program.name, [value.name for value in function.inputs], outputs, names)
+    made = graph.finish(program.name, inputs, outputs, names)
     return helper.make_model(
         made,
         producer_name="specdl",
@@ -53,10 +59,11 @@ def emit_onnx(
     )
 
 
-def _public_names(function: Function, count: int) -> list[str]:
-    """The outputs' names; one that is also an input's gets a suffix, since ONNX has one name space."""
-    inputs = {value.name for value in function.inputs}
-    return [f"{name}_output" if name in inputs else name for name in function.output_names[:count]]
+def _public_names(function: Function, count: int, taken: set[str]) -> list[str]:
+    """The outputs' names; one that an input or a weight has gets a suffix, since ONNX has one name space."""
+    names = function.output_names[:count]
+    free = taken.union(names)
+    return [free_name(f"{name}_output", free) if name in taken else name for name in names]
 
 
 def _inline(
@@ -102,22 +109,56 @@ def export_onnx(
 ) -> Verification:
     """Writes the ONNX file of a module, checked and compared with it before it takes its name.
 
-    Raises `SpecError` when ONNX Runtime's outputs differ, `EnvironmentFailure` when the file can't be written.
+    Raises `SpecError` when the module isn't this program's or ONNX Runtime's outputs differ from its own,
+    `EnvironmentFailure` when the file can't be written. Whatever is raised, no file was written or changed.
     """
     from specdl.backends.onnx_verify import Verification, verify_onnx
     from specdl.files import replacing
 
-    state = {key: value.detach().cpu().numpy() for key, value in module.state_dict().items()}
-    model = emit_onnx(program, state, opset=opset or OPSET)
-    size = sum(array.nbytes for array in state.values())
-    with replacing(path) as temporary:
-        if size > EXTERNAL_DATA_BYTES:
-            weights = f"{Path(path).name}.weights"
-            onnx.save_model(model, temporary, save_as_external_data=True, location=weights)
+    opset = OPSET if opset is None else opset
+    if opset not in OPSETS:
+        help = f"choose one from {OPSETS[0]} to {OPSETS[-1]}"
+        raise SpecError([Diagnostic("E0804", f"ONNX opset {opset} can't be written", help=help)])
+    tensors = module.state_dict()
+    _check_state(program, tensors)
+    state = {key: value.detach().cpu().numpy() for key, value in tensors.items()}
+    model = emit_onnx(program, state, opset=opset)
+    with replacing(path) as file:
+        if sum(array.nbytes for array in state.values()) > EXTERNAL_DATA_BYTES:
+            onnx.save_model(model, file, save_as_external_data=True, location=f"{file.name}.weights")
         else:
-            onnx.save_model(model, temporary)
-        if verify:
-            error, sizes = verify_onnx(temporary, module, program)
+            onnx.save_model(model, file)
+        report = verify_onnx(file, module, program) if verify else None
+    if report is None:
+        return Verification(str(path), opset, len(model.graph.node), None, False, ())
+    error, sizes = report
+    return Verification(str(path), opset, len(model.graph.node), error, error is not None, sizes)
+
+
+def _check_state(program: Program, state: Mapping[str, Tensor]) -> None:
+    """Raises `SpecError` unless a module's `state_dict` has the weights of the program's network."""
+    for key, weight in expected_state(program, program.main):
+        found = state.get(key)
+        wanted = f"{weight.dtype}{list(weight.shape)}"
+        if found is None:
+            got = "has none"
+        elif tuple(found.shape) != weight.shape or str(found.dtype) != f"torch.{weight.dtype}":
+            got = f"has {str(found.dtype).removeprefix('torch.')}{list(found.shape)}"
         else:
-            error, sizes = None, ()
-    return Verification(str(path), opset or OPSET, len(model.graph.node), error, verify, sizes)
+            continue
+        message = f"the module is not this spec's: `{key}` must be {wanted}, the module {got}"
+        help = "export the module that `model.module()` made, in its own dtype"
+        raise SpecError([Diagnostic("E0803", message, help=help)])
+
+
+def expected_state(program: Program, function: Function) -> Iterator[tuple[str, Weight]]:
+    """The keys of a network's `state_dict`, each with its shape and dtype."""
+    types: dict[str, dict[str, TensorType]] = {}
+    for layer in walk(program, function):
+        node = layer.node
+        if isinstance(node.callee, Op) and node.shares is None:
+            known = types.get(layer.function.key)
+            if known is None:
+                known = types[layer.function.key] = layer.function.types()
+            for weight in node.callee.weights(*(known[name] for name in node.inputs if name is not None)):
+                yield f"{layer.path}.{weight.name}" if weight.name else layer.path, weight

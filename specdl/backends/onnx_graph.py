@@ -166,12 +166,7 @@ class Graph:
 
     def unique(self, wanted: str) -> str:
         """A name that no value has yet."""
-        name, number = wanted, 1
-        while name in self._names:
-            number += 1
-            name = f"{wanted}_{number}"
-        self._names.add(name)
-        return name
+        return free_name(wanted, self._names)
 
     def add_input(self, name: str, type: TensorType) -> None:
         """Declares a graph input, whose symbolic axes are where sizes are read."""
@@ -187,12 +182,17 @@ class Graph:
         self, name: str, inputs: Sequence[str], outputs: Sequence[tuple[str, str, TensorType]], names: Mapping[str, str]
     ) -> onnx.GraphProto:
         """The finished graph: outputs are (value, public name, type); `names` renames values."""
-        renamed = dict(names)
+        renamed: dict[str, str] = {}
         for value, public, _ in outputs:
-            if value in inputs or value in self.initializers or renamed.get(value) in {item[1] for item in outputs}:
+            if value in inputs or value in self.initializers or value in renamed:
                 self.nodes.append(OnnxNode("Identity", public, [value], [public], {}))
             else:
                 renamed[value] = public
+        # ONNX has one name space: inputs, weights and outputs keep their names, a layer's value gives way.
+        taken = {*inputs, *self.initializers, *(public for _, public, _ in outputs)}
+        for value, wanted in names.items():
+            if value not in renamed:
+                renamed[value] = free_name(wanted, taken)
         live = self._live({public if renamed.get(value) != public else value for value, public, _ in outputs})
         protos = [
             helper.make_node(
@@ -225,6 +225,16 @@ class Graph:
         return kept
 
 
+def free_name(wanted: str, taken: set[str]) -> str:
+    """`wanted`, or with a number where that is taken; from then on it is taken too."""
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    taken.add(name)
+    return name
+
+
 def _constant_name(array: Any) -> str:
     """`constant` with its value where that is short."""
     if array.size <= 4:
@@ -242,4 +252,4 @@ def _value_info(name: str, type: TensorType) -> onnx.ValueInfoProto:
     )
 
 
-__all__ = ["ONNX_TYPES", "Graph"]
+__all__ = ["ONNX_TYPES", "Graph", "free_name"]

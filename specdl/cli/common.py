@@ -33,7 +33,7 @@ def json_option(function: Function) -> Function:
 
 def split_overrides(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """Separates files from `KEY=VALUE`."""
-    from specdl.spec.file import parse_override
+    from specdl.spec.overrides import parse_override
 
     files = [word for word in words if "=" not in word]
     overrides = dict(parse_override(word) for word in words if "=" in word)
@@ -92,8 +92,8 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def human(number: int | float) -> str:
-    """A count as people write it: 11.69 M, 512, 4.09 G."""
+    """A count as people write it: 512, 4,096, 11.69 M, 4.09 G."""
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if number >= size:
+        if number >= max(size, 1e4):
             return f"{number / size:.2f} {unit}" if number < 100 * size else f"{number / size:.1f} {unit}"
     return f"{number:,}"

@@ -11,7 +11,8 @@ from specdl.elaborate.scopes import ABSENT, Absent, Bound, EntryScope, Frame, Po
 from specdl.source import SpanTree
 from specdl.spec.entries import Argument, Entry, Text
 from specdl.spec.expressions import ATTRIBUTES, ExpressionError, substitute
-from specdl.spec.file import REQUIRED, Spec
+from specdl.spec.file import Spec
+from specdl.spec.overrides import REQUIRED
 
 
 class Resolver:
@@ -242,7 +243,9 @@ class Resolver:
 
 
 def output(owner: FunctionDraft, node: NodeDraft, index: int) -> Ref:
-    """One of the values that a node of `owner` makes."""
+    """One of the values that a node of `owner` makes; of unknown type after a mistake in the node."""
+    if index >= len(node.outputs):
+        return Ref(owner, "", None, node.span)
     return Ref(owner, node.outputs[index], node.types[index], node.span)
 
 

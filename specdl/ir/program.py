@@ -53,6 +53,11 @@ class Node:
     skip: bool = False
     """Nothing needs its value: the layer exists (its weights are keys), but it is not run."""
 
+    @property
+    def callee_name(self) -> str:
+        """The operator, or the block's or group's own name."""
+        return self.callee.split("/")[-1].split("#")[0] if isinstance(self.callee, str) else self.callee.operator
+
 
 @dataclass(frozen=True, slots=True)
 class Function:

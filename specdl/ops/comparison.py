@@ -20,6 +20,10 @@ class _Extreme(Broadcasting):
         (found,) = super().infer(*types)
         if found.dtype == "bool" and any(isinstance(type, Number) for type in types):
             raise TypeRuleError("isn't defined between bool and a number", input=0, help="use `&` or `|`")
+        for position, type in enumerate(types):
+            below = isinstance(type, Number) and isinstance(type.value, int) and type.value < 0
+            if below and found.dtype == "uint8" and self.bound == "max":
+                raise TypeRuleError("uint8 holds no numbers below zero", input=position, help="`cast` it first")
         return (found,)
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:

@@ -112,6 +112,10 @@ class Compute(Op):
         """Whether it draws random numbers."""
         return any(isinstance(item, Apply) and item.op.random for item in _walk(self.tree))
 
+    def given(self) -> dict[str, Any]:
+        """The text alone: the tree says the same."""
+        return {"text": self.text}
+
     def title(self) -> str:
         return self.text if len(self.text) <= 40 else f"{self.text[:39]}…"
 

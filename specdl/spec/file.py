@@ -5,20 +5,23 @@ Nothing is computed here: expressions stay text until the spec is elaborated.
 
 from __future__ import annotations
 
-import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from specdl.diagnostics import Diagnostics, Span, did_you_mean
-from specdl.source import Source, SpanTree, parse_text
+from specdl.diagnostics import Diagnostics, Span
+from specdl.source import Source, SpanTree
 from specdl.spec.entries import STRUCTURAL, Entry, parse_entries
+from specdl.spec.overrides import REQUIRED, apply_override, apply_variant
 from specdl.spec.validate import show, validate
 
 LANGUAGE_VERSION = 1
-REQUIRED = "required"
+
+_MODEL_NAME = re.compile(r"\w[\w +.()-]*")
+"""It stands in the ejected source and in names of folders, so quotes, slashes and line breaks have no place in it."""
 
 
 class SpecFile(BaseModel):
@@ -34,7 +37,7 @@ class SpecFile(BaseModel):
         default_factory=dict, description="Named sets of parameter values."
     )
     inputs: dict[str, Any] | None = Field(
-        default=None, description="The network's inputs: shapes without the batch, or {shape, dtype, optional}."
+        default=None, description="The network's inputs: shapes without the batch, or {shape, dtype}."
     )
     outputs: Any = Field(
         default=None, description="What inference gives: names of values; the last value unless given."
@@ -136,11 +139,14 @@ def parse_spec(
             help="begin with `specdl: 1`",
         )
         return None
-    data, spans = copy.deepcopy(dict(data)), source.spans
+    spans = source.spans
+    data = dict(data)
     for key in [key for key in data if key in _LATER]:
         diagnostics.add("E0110", f"`{key}` is part of the language, but not of this version of specdl", spans.key(key))
         del data[key]
-    _apply(data, spans, variant, overrides or {}, diagnostics)
+    data, spans = apply_variant(data, spans, variant, diagnostics)
+    for key, value in (overrides or {}).items():
+        data, spans = apply_override(data, spans, key, value, SpecFile.model_fields, diagnostics)
     if "specdl" not in data:
         diagnostics.add(
             "E0111",
@@ -148,7 +154,7 @@ def parse_spec(
             spans.span.part(0, 1),
             help="write `specdl: 1` on top",
         )
-        data["specdl"] = LANGUAGE_VERSION
+        data = {**data, "specdl": LANGUAGE_VERSION}
     file = validate(SpecFile, data, spans, diagnostics, what="a spec", code="E0112", noun="key")
     if file is None:
         return None
@@ -157,6 +163,13 @@ def parse_spec(
             "E0111",
             f"this is version {file.specdl} of the language; version {LANGUAGE_VERSION} is known",
             spans.at("specdl"),
+        )
+    if not _MODEL_NAME.fullmatch(file.name):
+        diagnostics.add(
+            "E0106",
+            "this is not a name for a model",
+            spans.at("name"),
+            help="names have letters, digits, spaces and `_ - + . ( )`",
         )
     for key in ("inputs", "layers"):
         if not data.get(key):
@@ -241,7 +254,7 @@ def _block_inputs(inputs: Any, spans: SpanTree, diagnostics: Diagnostics) -> tup
             diagnostics.add(
                 "E0106", f"`{name}` is not a name for an input", span, help="names have letters, digits and `_`"
             )
-        elif kind in {REQUIRED, "optional"}:
+        elif kind in (REQUIRED, "optional"):
             found.append(BlockInput(name, kind == "optional", None, span))
         elif isinstance(kind, str) and any(kind == earlier.name for earlier in found):
             found.append(BlockInput(name, False, kind, span))
@@ -252,132 +265,3 @@ def _block_inputs(inputs: Any, spans: SpanTree, diagnostics: Diagnostics) -> tup
                 spans.at(name),
             )
     return tuple(found)
-
-
-def parse_override(text: str) -> tuple[str, Any]:
-    """`train.epochs=3` as a dotted key and a value, read as YAML. Raises `SpecError` where the value isn't YAML."""
-    key, _, value = text.partition("=")
-    return key.strip(), parse_text(value, f"<{text}>").data
-
-
-def _apply(
-    data: dict[str, Any], spans: SpanTree, variant: str | None, overrides: Mapping[str, Any], diagnostics: Diagnostics
-) -> None:
-    """Puts a variant's parameters and then the overrides into the raw data."""
-    variants = data.get("variants")
-    params = data.get("params")
-    if isinstance(variants, Mapping):
-        for name, values in variants.items():
-            for key in values if isinstance(values, Mapping) else ():
-                if not isinstance(params, Mapping) or key not in params:
-                    known = list(params) if isinstance(params, Mapping) else []
-                    diagnostics.add(
-                        "E0301",
-                        f"variant `{name}` sets `{key}`, which is no parameter",
-                        spans.child("variants", name).key(key),
-                        help=did_you_mean(key, known),
-                    )
-    if variant is not None:
-        known = list(variants) if isinstance(variants, Mapping) else []
-        if variant not in known:
-            listing = f"it has {', '.join(f'`{name}`' for name in known)}" if known else "it has no variants"
-            diagnostics.add(
-                "E0302",
-                f"there is no variant `{variant}`",
-                spans.key("variants") if known else None,
-                help=did_you_mean(variant, known) or listing,
-            )
-        elif isinstance(variants, Mapping) and isinstance(variants[variant], Mapping) and isinstance(params, dict):
-            for key, value in variants[variant].items():
-                if key in params:
-                    params[key] = copy.deepcopy(value)
-                    where = spans.child("variants", variant)
-                    spans.child("params").children[key] = where.child(key)
-    for key, value in overrides.items():
-        _override(data, spans, key, value, diagnostics)
-
-
-_OPEN_SECTIONS = {"data", "optimizer", "scheduler", "train", "loss"}
-"""Sections whose keys have defaults: an override may set what the file leaves out; their own check knows the keys."""
-
-
-def _override(data: dict[str, Any], spans: SpanTree, key: str, value: Any, diagnostics: Diagnostics) -> None:
-    text = f"{key}={show(value).strip('`')}"
-    span = Span(f"<{text}>", 1, 1, 1, len(key) + 1)
-    diagnostics.texts[span.file] = text
-    steps: list[Any] = [int(step) if step.isdigit() else step for step in key.split(".")]
-    place: Any = data
-    tree = spans
-    for position, step in enumerate(steps[:-1]):
-        if position == 0 and step in _OPEN_SECTIONS and isinstance(place, dict):
-            if isinstance(place.get(step), str):
-                place[step] = {place[step]: {}}
-            elif place.get(step) is None:
-                place[step] = {}
-        elif steps[0] in _OPEN_SECTIONS and isinstance(place, dict) and isinstance(place.get(step), str):
-            place[step] = {place[step]: {}}
-        elif steps[0] in _OPEN_SECTIONS and isinstance(place, dict) and step in place and place[step] is None:
-            place[step] = {}
-        if (isinstance(place, dict) and step in place) or (
-            isinstance(place, list) and isinstance(step, int) and step < len(place)
-        ):
-            place = place[step]
-        else:
-            known = list(place) if isinstance(place, dict) else []
-            diagnostics.add(
-                "E0303",
-                f"the spec has no `{'.'.join(map(str, steps[: position + 1]))}`",
-                span,
-                help=did_you_mean(str(step), known),
-            )
-            return
-        tree = tree.children.setdefault(step, SpanTree(span))
-    last = steps[-1]
-    if isinstance(place, list) and isinstance(last, int) and last < len(place):
-        place[last] = value
-    elif isinstance(place, dict) and (
-        last in place or steps[0] in _OPEN_SECTIONS or (len(steps) == 1 and last in SpecFile.model_fields)
-    ):
-        before = place.get(last)
-        if steps[0] == "params" and not _same_kind(before, value):
-            diagnostics.add(
-                "E0304",
-                f"parameter `{last}` is {_kind(before)} ({show(before)}), got {show(value)}",
-                span,
-                help="quote it in YAML if it is meant as a word" if isinstance(before, str) else None,
-            )
-        place[last] = value
-    else:
-        known = list(place) if isinstance(place, dict) else []
-        what = "parameter" if steps[0] == "params" else "key"
-        diagnostics.add(
-            "E0303",
-            f"the spec has no {what} `{key}`",
-            span,
-            help=did_you_mean(str(last), [str(item) for item in known]),
-        )
-        return
-    tree.keys[last] = span
-    tree.children[last] = SpanTree(span)
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, (int, float)):
-        return "a number"
-    if isinstance(value, str):
-        return "a word"
-    return "a list" if isinstance(value, list) else "a mapping"
-
-
-def _same_kind(before: Any, value: Any) -> bool:
-    if (
-        before is None
-        or value is None
-        or before == REQUIRED
-        or (isinstance(before, str) and "$" in before)
-        or (isinstance(value, str) and "$" in value)
-    ):
-        return True
-    return _kind(before) == _kind(value)

@@ -57,7 +57,7 @@ def emit_step(program: Program, step: Step, key: str) -> str:
     function = program.functions[key]
     inputs = {value.name: f'batch["{value.name}"]' for value in function.inputs}
     networks = {node.name: f'models["{node.name}"]' for node in function.nodes if isinstance(node.callee, str)}
-    forward = write_forward(function, networks, {}, {})
+    forward = write_forward(function, networks, {})
     out = [f"def {function.name}(models, batch):"]
     for value, name in zip(function.inputs, forward.inputs, strict=True):
         out.append(f"    {name} = {inputs[value.name]}")

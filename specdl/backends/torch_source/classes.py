@@ -104,7 +104,7 @@ class Builder:
         children = [Child(node, names[node.name], self.made(node, types, numbers, defaults)) for node in owners]
         attributes = self.attributes(function, form, names, types)
         same = {key: self.ids[shape.key] for key, shape in self.shapes.items()}
-        forward = write_forward(function, attributes, {}, equal_runs(function, same, attributes))
+        forward = write_forward(function, attributes, equal_runs(function, same, attributes))
         skeleton = tuple((child.name, self.skeleton(child)) for child in children)
         text = tuple((line.text, line.training_only, line.indent) for line in forward.lines)
         own = function.name if function.kind != "iteration" else "iteration"
@@ -283,7 +283,11 @@ class Builder:
 
     def names(self, groups: Sequence[Sequence[Shape]]) -> list[str]:
         """A class name for each group: the block's or group's own, told apart by what it has more."""
-        bases = [class_name(shapes[0].function.name) for shapes in groups]
+        bases = [_base_name(shapes[0]) for shapes in groups]
+        loops = {base for base, shapes in zip(bases, groups, strict=True) if shapes[0].form != "list"}
+        for index, shapes in enumerate(groups):
+            if shapes[0].form == "list" and bases[index] in loops and not bases[index].endswith("s"):
+                bases[index] += "s"
         network = next(
             (index for index, shapes in enumerate(groups) if shapes[0].function.kind == "network"), len(groups) - 1
         )
@@ -298,9 +302,10 @@ class Builder:
             if name in taken:
                 plain = next((other for other, known in enumerate(names) if known == bases[index]), None)
                 extra = [] if plain is None else _extra(groups[plain][0], groups[index][0])
-                name = (
-                    f"{bases[index]}With{class_name(extra[0])}" if extra else _parented(groups[index][0], bases[index])
-                )
+                if extra:
+                    name = f"{bases[index]}With{class_name(extra[0])}"
+                elif plain is None or not _same_place(groups[plain][0], groups[index][0]):
+                    name = _parented(groups[index][0], bases[index])
             number, wanted = 1, name
             while name in taken:
                 number += 1
@@ -501,16 +506,41 @@ def _multiple(column: tuple[Any, ...], columns: Mapping[tuple[Any, ...], str]) -
 
 
 def _extra(plain: Shape, richer: Shape) -> list[str]:
-    """The children that one variant has and the plain one hasn't, if that is all that differs."""
-    base = [child.name for child in plain.children]
-    more = [child.name for child in richer.children]
-    return [name for name in more if name not in base] if set(base) < set(more) else []
+    """The children that one variant has and the plain one hasn't, if that is all that differs.
+
+    A numbered child is called after its operator or block.
+    """
+    base = {child.name for child in plain.children}
+    if not base < {child.name for child in richer.children}:
+        return []
+    more = [child for child in richer.children if child.name not in base]
+    return [child.node.callee_name if child.name.isdigit() else child.name for child in more]
+
+
+def _base_name(shape: Shape) -> str:
+    """The class name by itself; an iteration of the loop `blocks` is a `Block`."""
+    name = shape.function.name
+    if shape.function.kind == "iteration" and len(name) > 3 and name.endswith("s") and not name.endswith("ss"):
+        name = name[:-1]
+    return class_name(name)
+
+
+def _same_place(one: Shape, other: Shape) -> bool:
+    """Whether two groups stand at the same place of different iterations of a loop."""
+    return _place(one) == _place(other)
+
+
+def _place(shape: Shape) -> list[str]:
+    """The names of the groups around a function and its own, without the numbers of iterations."""
+    steps = [step.split("#")[0] for step in shape.function.key.split("/")]
+    return [step for step in steps if not step.isdigit()]
 
 
 def _parented(shape: Shape, base: str) -> str:
     """The name of a group's class, told apart by the group around it."""
-    outer = shape.function.key.split("/")
-    return f"{class_name(outer[-2].split('#')[0])}{base}" if len(outer) > 1 else base
+    *outer, _ = _place(shape)
+    own = class_name(outer[-1]) if outer else ""
+    return base if base.startswith(own) else f"{own}{base}"
 
 
 def _attribute(form: Form, name: str) -> str:

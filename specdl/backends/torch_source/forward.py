@@ -85,13 +85,10 @@ def _automatic(node: Node) -> bool:
     """Whether the layer's name came from its operator or block, not from the spec; a group is always named."""
     if isinstance(node.callee, str) and "/" in node.callee:
         return node.name.isdigit()
-    base = node.callee.operator if isinstance(node.callee, Op) else node.callee.split("#")[0]
-    return node.name.isdigit() or re.fullmatch(rf"{re.escape(base)}(_\d+)?", node.name) is not None
+    return node.name.isdigit() or re.fullmatch(rf"{re.escape(node.callee_name)}(_\d+)?", node.name) is not None
 
 
-def write_forward(
-    function: Function, attributes: Mapping[str, str], callee_names: Mapping[str, str], loops: Mapping[int, int]
-) -> Forward:
+def write_forward(function: Function, attributes: Mapping[str, str], loops: Mapping[int, int]) -> Forward:
     """The forward of a function.
 
     `attributes` gives the Python expression of each node's module (`self.conv1`) where it has one. `loops`
@@ -121,6 +118,9 @@ def write_forward(
             if not unused:
                 lines.append(Line(f"return {expression}", node.span, _comment(node, types)))
                 return Forward(parameter_names(function), tuple(lines))
+        if last and len(node.outputs) > 1 and node.outputs == function.outputs and not function.training_outputs:
+            lines.append(Line(f"return {expression}", node.span))
+            return Forward(parameter_names(function), tuple(lines))
         targets = [variables.assign(name, node, position, index == 0) for index, name in enumerate(node.outputs)]
         left = node.callee.torch_targets(targets) if isinstance(node.callee, Op) else ", ".join(targets)
         if f"{left}" != expression:

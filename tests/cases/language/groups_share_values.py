@@ -37,7 +37,7 @@ class Layer(nn.Module):
         return x, attention
 
 
-class Model1Attention(nn.Module):
+class Attention2(nn.Module):
     """[N, T, 16], [N, T, 16] -> [N, T, 16]"""
 
     def __init__(self):
@@ -52,12 +52,12 @@ class Model1Attention(nn.Module):
         return x @ embed  # [N, T, 16]
 
 
-class LayerLayer(nn.Module):
+class Layer2(nn.Module):
     """[N, T, 16], [N, T, 16] -> [N, T, 16]"""
 
     def __init__(self):
         super().__init__()
-        self.attention = Model1Attention()
+        self.attention = Attention2()
         self.norm = nn.LayerNorm(16)
 
     def forward(self, x, embed):
@@ -65,15 +65,15 @@ class LayerLayer(nn.Module):
         return self.norm(x)
 
 
-class EncoderLayer(nn.ModuleList):
+class Layers(nn.ModuleList):
     """[N, T, 16] -> [N, T, 16], attention [N, T, 16]"""
 
     def __init__(self):
         super().__init__(
             [
                 Layer(),
-                LayerLayer(),
-                LayerLayer(),
+                Layer2(),
+                Layer2(),
             ]
         )
 
@@ -89,11 +89,10 @@ class Encoder(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layer = EncoderLayer()
+        self.layer = Layers()
 
     def forward(self, x):
-        x, attention = self.layer(x)
-        return x, attention
+        return self.layer(x)
 
 
 class Groups(nn.Module):

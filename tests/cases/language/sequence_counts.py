@@ -8,7 +8,7 @@ from torch import nn
 __all__ = ["Counting"]
 
 
-class Features(nn.Module):
+class Residual(nn.Module):
     """[N, 8, 16, 16] -> [N, 8, 16, 16]"""
 
     def __init__(self):
@@ -20,7 +20,7 @@ class Features(nn.Module):
         return y + x
 
 
-class CountingFeatures(nn.ModuleDict):
+class Features(nn.ModuleDict):
     """[N, 3, 16, 16] -> [N, 8, 16, 16], conv2d [N, 8, 16, 16]"""
 
     def __init__(self):
@@ -33,7 +33,7 @@ class CountingFeatures(nn.ModuleDict):
         )
         self["3"] = nn.Conv2d(8, 8, kernel_size=1)
         self["5"] = nn.Conv2d(8, 8, kernel_size=1)
-        self["7"] = Features()
+        self["7"] = Residual()
 
     def forward(self, x):
         x = self["0"](x)  # [N, 8, 16, 16]
@@ -53,7 +53,7 @@ class Counting(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.features = CountingFeatures()
+        self.features = Features()
 
     def forward(self, image):
         features, conv2d = self.features(image)  # [N, 8, 16, 16]

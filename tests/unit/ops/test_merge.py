@@ -70,6 +70,8 @@ def test_with_a_number(op: type[Op], type: TensorType, value: float, first: bool
     except TypeRuleError:
         if op is comparison.Pow and value is True:
             return  # PyTorch lets it pass for bools, as x ** 1
+        if op is comparison.Minimum and type.dtype == "uint8" and value == -1:
+            return  # PyTorch before 2.15 wraps the number round to 255
         assert expected is None, f"{op.operator}: PyTorch accepts {text} of {type}"
     else:
         assert expected is not None, f"{op.operator}: PyTorch refuses {text} of {type}"

@@ -1,0 +1,1 @@
+"""The promises of the project, measured: `make bench` writes docs/benchmarks.md."""
