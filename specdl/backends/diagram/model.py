@@ -133,6 +133,14 @@ class Drawing:
         """All boxes, in the order of the program."""
         return tuple(self.root.boxes())
 
+    def clusters(self) -> Iterator[Cluster]:
+        """All frames, seen and unseen, outer ones first."""
+        waiting = [self.root]
+        while waiting:
+            inside = [child for child in waiting.pop().children if isinstance(child, Cluster)]
+            yield from inside
+            waiting += inside
+
     def families(self) -> tuple[str, ...]:
         """The families that occur, in the order of their first box."""
         return tuple(dict.fromkeys(box.family for box in self.boxes() if box.shape == "box"))

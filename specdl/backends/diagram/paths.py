@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 Point = tuple[float, float]
 Bounds = tuple[float, float, float, float]
@@ -66,9 +67,25 @@ def path_points(path: str, steps: int = 8) -> list[Point]:
 
 
 def crosses(points: Iterable[Point], bounds: Bounds, margin: float = 0.0) -> bool:
-    """Whether one of the points lies in a rectangle that is smaller by `margin` on each side."""
+    """Whether the line through the points runs through a rectangle that is smaller by `margin` on each side."""
     left, bottom, right, top = bounds
-    return any(left + margin < x < right - margin and bottom + margin < y < top - margin for x, y in points)
+    inner = (left + margin, bottom + margin, right - margin, top - margin)
+    return any(_enters(start, end, inner) for start, end in pairwise(points))
+
+
+def _enters(start: Point, end: Point, bounds: Bounds) -> bool:
+    """Whether some of a segment lies inside of a rectangle (Liang and Barsky's clipping)."""
+    first, last = 0.0, 1.0
+    for axis in (0, 1):
+        low, high = bounds[axis], bounds[axis + 2]
+        step = end[axis] - start[axis]
+        if abs(step) < 1e-9:
+            if not low < start[axis] < high:
+                return False
+            continue
+        near, far = sorted(((low - start[axis]) / step, (high - start[axis]) / step))
+        first, last = max(first, near), min(last, far)
+    return first < last
 
 
 def overlap(a: Bounds, b: Bounds) -> bool:
