@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from specdl.backends.diagram.forks import add_fork_points
 from specdl.backends.diagram.model import Box, Cluster, Drawing, Edge, Route
 from specdl.backends.diagram.parts import Part, Parts
 from specdl.backends.diagram.plan import View, plan
@@ -78,6 +79,7 @@ class _Builder:
         level = _Level(function, (), function.types(), {})
         root = Cluster("root")
         inputs = {value.name: value.type for value in function.inputs}
+        outputs: list[str] = []
         # Inputs are drawn with their first reader, so that a decoder's stands beside the decoder.
         root.children = self._level(level, views, "", inputs)
         for index, (name, value) in enumerate(zip(function.output_names, function.outputs, strict=True)):
@@ -86,13 +88,17 @@ class _Builder:
             lines = tuple(filter(None, (shape_text(type), "in training" if training else "")))
             box = self._box(Box(f"out{index}", "box", "io", name, lines, tooltip=f"{name}: {type}"), ())
             root.children.append(box)
+            if not training:
+                outputs.append(box.id)
             port = level.env.get(value)
             if port is None:
                 port = self._input(value, type, root.children)
             self.edges.append(Edge(port.box, box.id))
         caption = f"{self.program.name} · {count_text(self.parts.parameters(key))} parameters"
-        edges, groups, supports = straighten(self.edges, {box.id for box in root.boxes() if box.family == "io"})
-        return Drawing(self.program.name, caption, root, edges, tuple(self.routes), groups, supports)
+        edges, routes = add_fork_points(root, self.edges, self.routes)
+        occupied = {end for route in routes for end in (route.tail, route.head)}
+        course = straighten(edges, tuple(root.boxes()), outputs, occupied)
+        return Drawing(self.program.name, caption, root, course, routes)
 
     # ---- levels --------------------------------------------------------------------------------------
 
@@ -274,7 +280,7 @@ class _Builder:
         children.append(box)
         level.env[value] = _Port(box.id, self._connect(port, box, level.types[value]))
 
-    def _connect(self, port: _Port, box: Box, type: TensorType, *, skip: bool = False) -> str:
+    def _connect(self, port: _Port, box: Box, type: TensorType) -> str:
         """Draws an edge; gives the shape that has been written up to there."""
         text = shape_text(type)
         crossing = self.frames[port.box] != self.frames[box.id]
@@ -284,7 +290,7 @@ class _Builder:
         if written:
             self.labelled.add((port.box, text))
         label = text if written and self.shapes else ""
-        self.edges.append(Edge(port.box, box.id, label, arrow=box.shape != "point", skip=skip))
+        self.edges.append(Edge(port.box, box.id, label, arrow=box.shape != "point"))
         return text if written else port.shown
 
     def _merge(

@@ -6,16 +6,18 @@ for an edge around a body bulges out of its frame, so routes are computed in bet
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from itertools import pairwise
 from typing import Literal
 
 from specdl.backends.diagram.geometry import Geometry, Placed
 from specdl.backends.diagram.lanes import Lane, lanes, rightmost
-from specdl.backends.diagram.model import Box, Cluster, Drawing, Edge
+from specdl.backends.diagram.model import Box, Cluster, Drawing, Edge, head_corner, tail_corner
 from specdl.backends.diagram.style import (
     FONT,
+    FRAME_MARGIN,
     LABEL_SIZE,
+    NODE_GAP,
     THEMES,
     Theme,
     ThemeName,
@@ -32,28 +34,41 @@ Direction = Literal["TB", "BT", "LR"]
 _SPINE_WEIGHT = 20
 _LANE_WEIGHT = 3
 _SPACE = "&#160;"
-_NODE_GAP = 21.6  # nodesep
-_LANE_ROOM = _NODE_GAP + 8.6
+_LANE_ROOM = NODE_GAP + 8.6
 _TITLE_GAP = 8.0
 _LEGEND_ROW = 5
 
 
-def write_dot(drawing: Drawing, theme: ThemeName, direction: Direction, *, hide_routes: bool = False) -> str:
-    """DOT for Graphviz to lay out. With `hide_routes`, lanes are kept free but nothing is drawn in them."""
-    return _Writer(drawing, THEMES[theme], direction, None, hide_routes).text()
+def write_dot(drawing: Drawing, theme: ThemeName, direction: Direction) -> str:
+    """DOT for Graphviz to lay out and draw."""
+    return _Writer(drawing, THEMES[theme], direction).text()
+
+
+def write_layout_dot(drawing: Drawing, direction: Direction, rooms: Mapping[str, float]) -> str:
+    """DOT for Graphviz to lay out only: lanes are kept free, but nothing is drawn in them.
+
+    `rooms` gives the widths of what keeps room for titles, by the name of the frame.
+    """
+    return _Writer(drawing, THEMES["light"], direction, rooms=rooms).text()
 
 
 def write_placed_dot(drawing: Drawing, theme: ThemeName, direction: Direction, geometry: Geometry) -> str:
     """DOT with a position for everything, for `neato -n2`."""
-    return _Writer(drawing, THEMES[theme], direction, geometry, True).text()
+    return _Writer(drawing, THEMES[theme], direction, geometry).text()
 
 
 class _Writer:
     def __init__(
-        self, drawing: Drawing, theme: Theme, direction: Direction, geometry: Geometry | None, hide_routes: bool
+        self,
+        drawing: Drawing,
+        theme: Theme,
+        direction: Direction,
+        geometry: Geometry | None = None,
+        rooms: Mapping[str, float] | None = None,
     ) -> None:
         self.drawing, self.theme, self.direction = drawing, theme, direction
-        self.geometry, self.hide_routes = geometry, hide_routes
+        self.geometry, self.rooms = geometry, rooms
+        self.hide_routes = rooms is not None
         self.lanes = lanes(drawing) if geometry is None else ()
         self.rightmost = rightmost(self.lanes)
         self.lines: list[str] = []
@@ -85,7 +100,7 @@ class _Writer:
         if self.geometry is not None:
             self._routes(self.geometry)
         else:
-            for fork, join in self.drawing.supports:
+            for fork, join in self.drawing.course.supports:
                 self.statement(f"{fork} -> {join}", style="invis", weight=_SPINE_WEIGHT)
         body = "\n".join(self.lines)
         return f"digraph {quoted(self.drawing.name)} {{\n{body}\n}}\n"
@@ -104,7 +119,7 @@ class _Writer:
             "bgcolor": theme.background,
             "pad": 0.15,
             "rankdir": self.direction,
-            "nodesep": 0.3,
+            "nodesep": NODE_GAP / 72,
             "ranksep": 0.25,
             "splines": "spline",
             "outputorder": "edgesfirst",
@@ -128,6 +143,8 @@ class _Writer:
         for lane in self.lanes:
             if lane.route.cluster == cluster.id:
                 self._lane(lane)
+        if self.geometry is None:
+            self._corners({child.id for child in cluster.children if isinstance(child, Box)})
 
     def _cluster(self, cluster: Cluster) -> None:
         theme = self.theme
@@ -144,7 +161,7 @@ class _Writer:
                 "fillcolor": theme.cluster,
                 "color": theme.cluster_border,
                 "penwidth": 1,
-                "margin": 10,
+                "margin": FRAME_MARGIN,
                 "labeljust": "r",
                 "labelloc": "b" if self.direction == "BT" else "t",
             }
@@ -162,26 +179,30 @@ class _Writer:
 
     def _title_room(self, cluster: Cluster) -> None:
         """Widens a frame to the right, so that the arrow that enters it doesn't run through its title."""
-        title = text_width(cluster.title, 10, bold=True) + (32 if cluster.count > 1 else 0)
-        wanted = max([title, *(text_width(line, 9) for line in cluster.lines)]) + _TITLE_GAP
         first = next((box for box in cluster.boxes() if box.shape == "box"), None)
         if first is None:
             return
         neighbor = self.rightmost.get(first.id, first.id)
-        room = _half_width(first) + (_LANE_ROOM if neighbor != first.id else 0)
-        if wanted <= room:
+        width = self._estimated_room(cluster, first) if self.rooms is None else self.rooms.get(cluster.id, 0.0)
+        if not width:
             return
         name = f"title_{cluster.id}"
-        width = max(wanted - room - _NODE_GAP, 1) / 72
-        self.statement(name, label="", shape="box", fixedsize="true", width=width, height=0.05, style="invis")
+        self.statement(name, label="", shape="box", fixedsize="true", width=width / 72, height=0.05, style="invis")
         self.lines.append(f"{'  ' * self.indent}{{rank=same; {first.id}; {name};}}")
         self.statement(f"{neighbor} -> {name}", style="invis", weight=1)
+
+    def _estimated_room(self, cluster: Cluster, first: Box) -> float:
+        """The width that the title needs beside the first box and its lane, in points; 0 where it has it."""
+        title = text_width(cluster.title, 10, bold=True) + (32 if cluster.count > 1 else 0)
+        wanted = max([title, *(text_width(line, 9) for line in cluster.lines)]) + _TITLE_GAP
+        room = _half_width(first) + (_LANE_ROOM if first.id in self.rightmost else 0)
+        return max(wanted - room - NODE_GAP, 1) if wanted > room else 0.0
 
     def _box(self, box: Box) -> None:
         fill, border = self.theme.families[box.family]
         placed = self._place(box.id)
         tooltip = quoted(box.tooltip or box.title)
-        group = self.drawing.groups.get(box.id) if self.geometry is None else None
+        group = self.drawing.course.groups.get(box.id) if self.geometry is None else None
         if box.shape == "point":
             color = self.theme.edge
             common: dict[str, object] = {"label": "", "shape": "point", "color": color, "fillcolor": color}
@@ -258,18 +279,52 @@ class _Writer:
         space = _SPACE if self.geometry is None else ""
         label = f"<{space}{font(edge.label, LABEL_SIZE, self.theme.muted)}>" if edge.label else None
         attributes: dict[str, object] = {"label": label}
-        if not edge.arrow:
-            attributes["arrowhead"] = "none"
-        if edge.skip:
-            attributes |= {"style": "dashed", "color": self.theme.skip}
+        tail, head = edge.tail, edge.head
         if self.geometry is None:
-            attributes |= {"weight": _SPINE_WEIGHT if edge.straight else None}
+            tail, head = self.drawing.course.turns.ends(number, edge)
+        if not edge.arrow or head != edge.head:
+            attributes["arrowhead"] = "none"
+        if self.geometry is None:
+            turned = (tail, head) != (edge.tail, edge.head)
+            attributes |= {"weight": _SPINE_WEIGHT if edge.straight or turned else None}
             if self.hide_routes:
                 attributes["id"] = f"e{number}"
         else:
             path = self.geometry.edges[number]
             attributes |= {"pos": quoted(path.path), "lp": path.label and _numbers(*path.label)}
-        self.statement(f"{edge.tail} -> {edge.head}", **attributes)
+        self.statement(f"{tail} -> {head}", **attributes)
+
+    def _corners(self, boxes: Set[str]) -> None:
+        """The corners around some points and circles, on their ranks, and the lines that lead to them."""
+        turns = self.drawing.course.turns
+        for orders, name, arrow in ((turns.tail_order, tail_corner, False), (turns.head_order, head_corner, True)):
+            for box, left, right in orders:
+                if box not in boxes:
+                    continue
+                for number in (*left, *right):
+                    edge = self.drawing.edges[number]
+                    seen = {"style": "invis"} if self.hide_routes else {"color": self.theme.edge}
+                    chain = edge.tail if arrow else edge.head
+                    group = self.drawing.course.groups.get(chain, chain)
+                    if number in turns.tails & turns.heads:
+                        group = tail_corner(number)
+                    self.statement(
+                        name(number),
+                        label="",
+                        shape="point",
+                        fixedsize="true",
+                        width=0.01,
+                        height=0.01,
+                        **seen,
+                        group=group,
+                    )
+                row = [*map(name, left), box, *map(name, right)]
+                self.lines.append(f"{'  ' * self.indent}{{rank=same; {'; '.join(row)};}}")
+                for before, after in pairwise(row):
+                    seen = {"style": "invis"} if self.hide_routes else {"arrowhead": "none"}
+                    if arrow and not self.hide_routes and box in (before, after):
+                        seen = {"dir": "forward" if after == box else "back"}
+                    self.statement(f"{before} -> {after}", **seen, weight=1)
 
     def _lane(self, lane: Lane) -> None:
         """The lane's boxes, on the ranks of the body; and the path through them."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from specdl.backends.diagram.build import build
-from specdl.backends.diagram.dot import Direction, write_dot, write_placed_dot
-from specdl.backends.diagram.geometry import Geometry, read_layout
+from specdl.backends.diagram.dot import Direction, write_dot, write_layout_dot, write_placed_dot
+from specdl.backends.diagram.geometry import Geometry, read_layout, title_rooms
 from specdl.backends.diagram.model import Drawing
 from specdl.backends.diagram.style import ThemeName
 from specdl.diagnostics import Diagnostic, EnvironmentFailure, SpecError
@@ -83,7 +83,13 @@ def render_drawing(
 
 def lay_out(drawing: Drawing, direction: Direction) -> Geometry:
     """Where Graphviz and `read_layout` put everything. Raises `EnvironmentFailure`."""
-    text = write_dot(drawing, "light", direction, hide_routes=True)
+    geometry = _placed(drawing, direction, {})
+    rooms = title_rooms(drawing, geometry) if direction != "LR" else {}
+    return _placed(drawing, direction, rooms) if rooms else geometry
+
+
+def _placed(drawing: Drawing, direction: Direction, rooms: Mapping[str, float]) -> Geometry:
+    text = write_layout_dot(drawing, direction, rooms)
     return read_layout(drawing, run_graphviz([*_graphviz(), "-Kdot", "-Tjson0"], text), direction)
 
 

@@ -17,6 +17,9 @@ ThemeName = Literal["light", "dark"]
 
 FONT = "Helvetica"
 LABEL_SIZE = 8.5
+NODE_GAP = 21.6
+"""Points between neighbours on a rank."""
+FRAME_MARGIN = 10
 LONGEST_TEXT = 60
 """Characters of a label's line; what is longer ends in an ellipsis."""
 

@@ -1,0 +1,81 @@
+"""Points where a value goes several ways: set below a box from which edges part, so that they part in one place."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from specdl.backends.diagram.model import Box, Cluster, Edge, Route
+
+
+def add_fork_points(
+    root: Cluster, edges: Sequence[Edge], routes: Sequence[Route]
+) -> tuple[tuple[Edge, ...], tuple[Route, ...]]:
+    """Puts points into the drawing's tree, and leads the edges through them.
+
+    A box gets one where every edge but at most one leads to a box that takes nothing else, or to a circle. A point
+    from which a route leaves gets a second one.
+    """
+    boxes = {box.id: box for box in root.boxes()}
+    leaving: dict[str, list[Edge]] = defaultdict(list)
+    arriving = Counter(edge.head for edge in edges)
+    for edge in edges:
+        leaving[edge.tail].append(edge)
+    occupied = {route.tail for route in routes}
+    new: dict[str, str] = {}
+    shown: dict[str, str] = {}
+    for tail, parting in leaving.items():
+        if len(parting) < 2 or (boxes[tail].shape == "point" and tail not in occupied):
+            continue
+        if sum(arriving[edge.head] > 1 and boxes[edge.head].shape != "circle" for edge in parting) > 1:
+            continue
+        point = Box(f"f{len(new)}", "point", "merge", "")
+        _insert(root, point, {edge.head for edge in parting})
+        new[tail] = point.id
+        labels = {edge.label for edge in parting if edge.label}
+        shown[tail] = labels.pop() if len(labels) == 1 else ""
+    result: list[Edge] = []
+    done: set[str] = set()
+    for edge in edges:
+        if edge.tail not in new:
+            result.append(edge)
+            continue
+        label = shown[edge.tail]
+        if edge.tail not in done:
+            done.add(edge.tail)
+            result.append(Edge(edge.tail, new[edge.tail], label, arrow=False))
+        result.append(replace(edge, tail=new[edge.tail], label="" if edge.label == label else edge.label))
+    return tuple(result), tuple(_around(route, new) for route in routes)
+
+
+def _insert(root: Cluster, point: Box, heads: set[str]) -> None:
+    """Puts a point into the innermost frame of all its heads, before the first of them."""
+    cluster = root
+    while True:
+        inside = next(
+            (
+                child
+                for child in cluster.children
+                if isinstance(child, Cluster) and heads <= {box.id for box in child.boxes()}
+            ),
+            None,
+        )
+        if inside is None:
+            break
+        cluster = inside
+    for index, child in enumerate(cluster.children):
+        held = {box.id for box in child.boxes()} if isinstance(child, Cluster) else {child.id}
+        if held & heads:
+            cluster.children.insert(index, point)
+            return
+
+
+def _around(route: Route, new: dict[str, str]) -> Route:
+    """A route that also goes around the new points of the boxes that it goes around."""
+    beside: list[str] = [new[route.tail]] if route.tail in new else []
+    for box in route.beside:
+        beside.append(box)
+        if box in new and box != route.beside[-1]:
+            beside.append(new[box])
+    return replace(route, beside=tuple(beside))
