@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Severity = Literal["error", "warning"]
+
+MAX_QUOTED = 120
+"""Characters of the user's text that a message quotes."""
+MAX_COLUMNS = 160
+"""Characters of a line that are shown with a caret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,7 @@ class Diagnostics:
         key = (code, message, span)
         if key not in self._seen:
             self._seen.add(key)
-            self.items.append(Diagnostic(code, message, span, label, tuple(notes), help, severity))
+            self.items.append(Diagnostic(code, _shortened(message), span, label, tuple(notes), help, severity))
 
     @property
     def failed(self) -> bool:
@@ -134,6 +140,11 @@ class Diagnostics:
         """Raises `SpecError` with everything recorded so far if there was an error."""
         if self.failed:
             raise SpecError(self.sorted(), self.texts)
+
+
+def _shortened(message: str) -> str:
+    """The message on one line, with what it quotes of the user's text cut to a readable length."""
+    return re.sub(rf"`([^`]{{{MAX_QUOTED}}})[^`]+`", r"`\1…`", " ".join(message.split("\n")))
 
 
 def _order(span: Span | None) -> tuple[str, int, int]:
@@ -207,7 +218,14 @@ def _excerpt(
     text = source[span.line - 1].replace("\t", " ")
     stop = span.end_column if span.end_line == span.line else len(text.rstrip()) + 1
     length = max(1, min(stop, len(text) + 1) - span.column)
-    marks = f"{' ' * (span.column - 1)}{caret_color}{'^' * length}{f' {label}' if label else ''}{end}"
+    indent = span.column - 1
+    if len(text) > MAX_COLUMNS:
+        # A window of a long line, which begins some words before the mistake.
+        cut = max(0, min(indent - MAX_COLUMNS // 4, len(text) - MAX_COLUMNS))
+        rest = "…" if cut + MAX_COLUMNS < len(text) else ""
+        text, indent = ("…" if cut else "") + text[cut : cut + MAX_COLUMNS] + rest, indent - cut + bool(cut)
+        length = max(1, min(length, len(text) - indent))
+    marks = f"{' ' * indent}{caret_color}{'^' * length}{f' {label}' if label else ''}{end}"
     out.append(f"{pad} {frame}|{end}")
     out.append(f"{frame}{span.line:>{width}} |{end} {text}")
     out.append(f"{pad} {frame}|{end} {marks}")

@@ -21,6 +21,7 @@ from specdl.diagnostics import Diagnostics, Note, Span, SpecError
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_NODES = 100_000
+MAX_DIGITS = 1_000  # Python refuses to print integers of more than 4,300; what is longer stays a word
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -326,8 +327,10 @@ def resolve_scalar(text: str) -> Any:
     """A plain scalar's value under the YAML 1.2 core schema."""
     first = text[:1]
     if first in "-+.0123456789" and text:
+        if len(text) > MAX_DIGITS:
+            return text
         if _INT.match(text):
-            return int(text) if len(text) <= 4000 else text
+            return int(text)
         if _FLOAT.match(text):
             return float(text)
         if _OCTAL.match(text):

@@ -170,7 +170,7 @@ def _input(name: str, data: Any, elaborator: Elaborator, draft: FunctionDraft, f
         else:
             help = (
                 "the batch is implied: leave it out"
-                if size in {"N", None, -1}
+                if size in ("N", None, -1)
                 else "a number from 1, or a name such as `T` for a size known at run time"
             )
             diagnostics.add("E0203", f"{show(size)} is not a size", shape_spans.at(index), help=help)

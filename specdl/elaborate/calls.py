@@ -11,6 +11,7 @@ from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
+from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
 from specdl.elaborate.scopes import ABSENT, Absent, Bound, Frame, Poisoned, Site
 from specdl.ir.types import TensorType
@@ -26,6 +27,8 @@ from specdl.spec.validate import show, validate
 
 _PATH = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+)+")
 _NUMBERED = re.compile(r"\.__(\d+)")
+
+_TWICE = "say what each is called: `outputs: {first: value, second: value}`"
 
 MAX_BLOCK_DEPTH = 100
 MAX_LAYERS = 100_000
@@ -141,7 +144,7 @@ class Calls(Resolver):
             raise self.type_error(error, op.operator, inputs, entry, spans, site.frame) from None
         names = op.output_names(len(outputs))
         node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, weights, names)
-        self.name(node, own_name, op.operator, op.counted, site)
+        self.name(node, own_name, op.operator, op.counted, entry, site)
         return self.finish(node, own_name, site.draft)
 
     def type_error(
@@ -165,7 +168,7 @@ class Calls(Resolver):
 
     # ---- names ---------------------------------------------------------------------------------------
 
-    def name(self, node: NodeDraft, own_name: str | None, base: str, counted: bool, site: Site) -> None:
+    def name(self, node: NodeDraft, own_name: str | None, base: str, counted: bool, entry: Entry, site: Site) -> None:
         """Names a layer by LANGUAGE's rules 1, 3, 5 and 6, and adds it to its level."""
         self.layers += 1
         if self.layers > MAX_LAYERS:
@@ -181,10 +184,11 @@ class Calls(Resolver):
             draft.position += 1
         else:
             node.name = draft.free_layer_name(base)
-        self.enter(node, site)
+        self.enter(node, entry, site)
 
-    def enter(self, node: NodeDraft, site: Site) -> None:
+    def enter(self, node: NodeDraft, entry: Entry, site: Site) -> None:
         """Adds a named node to its level; two layers with weights can't share a name."""
+        self.check_reserved(node, entry, site)
         holder = site.draft.name_layer(node)
         if holder is not None:
             message = f"two layers with weights are called `{node.name}`"
@@ -196,6 +200,21 @@ class Calls(Resolver):
             node.name = site.draft.free_layer_name(node.name)
             site.draft.name_layer(node)
         site.draft.nodes.append(node)
+
+    def check_reserved(self, node: NodeDraft, entry: Entry, site: Site) -> None:
+        """Records a layer whose module would take the name of an attribute that PyTorch's modules have."""
+        why = why_reserved(node.name, sequential=site.draft.counted)
+        if why is None or site.draft.kind == "step":
+            return
+        if isinstance(node.callee, Op) and node.callee.torch_module(*_types(node.inputs)) is None:
+            return  # only a value: it becomes no attribute
+        other = f"{node.name.strip('_')}_layer"
+        if len(entry.targets) == 1:
+            place, help = entry.targets[0].span, f"call it `{other}`"
+        else:
+            place, help = entry.operator.span, f"give it another name: `{other} = {entry.operator.value}`"
+        message = f"`{node.name}` {why}, so no layer can have this name"
+        self.fail(site.frame, "E0315", message, place, help=help)
 
     def finish(self, node: NodeDraft, own_name: str | None, draft: FunctionDraft) -> Bound:
         """Makes the values of a node."""
@@ -246,7 +265,7 @@ class Calls(Resolver):
             has_weights=callee.has_weights(),
             output_names=tuple(callee.output_names),
         )
-        self.name(node, own_name, block.name, True, site)
+        self.name(node, own_name, block.name, True, entry, site)
         return self.finish(node, own_name, site.draft)
 
     def block_arguments(self, block: Block, arguments: Any, spans: SpanTree, site: Site) -> dict[str, Any]:
@@ -355,11 +374,16 @@ class Calls(Resolver):
             pairs = wanted.items() if isinstance(wanted, Mapping) else [(str(name), name) for name in listed]
             for index, (name, value) in enumerate(pairs):
                 place = spans.at(name if isinstance(wanted, Mapping) else index)
+                name = name if isinstance(wanted, Mapping) else name.removesuffix(".*").replace(".", "_")
                 try:
+                    if not name.isidentifier():
+                        where = spans.key(name) if isinstance(wanted, Mapping) else place
+                        help = "names have letters, digits and `_`"
+                        raise self.fail(frame, "E0106", f"`{name}` is not a name for an output", where, help=help)
                     if not isinstance(value, str):
                         message = f"an output is the name of a value, got {show(value)}"
                         raise self.fail(frame, "E0112", message, place)
-                    chosen.append((name.replace(".", "_"), self.value(value, place, frame)))
+                    chosen.append((name, self.value(value, place, frame)))
                 except Poisoned:
                     failed = True
         for name, bound in chosen:
@@ -367,10 +391,16 @@ class Calls(Resolver):
             for index, item in enumerate(items):
                 if item.type is None:
                     raise Poisoned
+                unique = name if len(items) == 1 else f"{name}_{index}"
+                if unique in draft.output_names:
+                    raise self.fail(frame, "E0112", f"two outputs are called `{unique}`", spans.span, help=_TWICE)
                 draft.outputs.append(localize(item, draft).name)
-                draft.output_names.append(name if len(items) == 1 else f"{name}_{index}")
+                draft.output_names.append(unique)
         if failed:
             raise Poisoned
+        if not draft.outputs:
+            place = span if wanted is None else spans.span
+            raise self.fail(frame, "E0311", f"`{draft.name}` gives no value", place)
 
     # ---- compute and call ----------------------------------------------------------------------------
 
@@ -460,6 +490,8 @@ class Calls(Resolver):
         inputs = self.inputs("call", ports, entry, site)
         types, first = _types(inputs), _types(before)
         outputs = list(node.types)
+        if not outputs:
+            raise Poisoned  # a mistake in the layer
         fits = types == first
         if isinstance(callee, Op):
             try:
@@ -474,7 +506,7 @@ class Calls(Resolver):
         name = draft.free_layer_name(f"{node.name}_again")
         target = callee.key if isinstance(callee, FunctionDraft) else callee
         again = NodeDraft(name, target, inputs, [], outputs, entry.span, False, node.output_names, shares=str(wanted))
-        self.enter(again, site)
+        self.enter(again, entry, site)
         return self.finish(again, own_name, draft)
 
     def layer_to_call(self, wanted: Any, entry: Entry, site: Site) -> NodeDraft:

@@ -6,6 +6,7 @@ value becomes one of unknown type, whatever reads it stays silent, and every ind
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,12 +19,14 @@ from specdl.ir.dims import SymDim
 from specdl.ir.program import Residual
 from specdl.ops import OPERATORS
 from specdl.source import SpanTree
-from specdl.spec.entries import Entry
+from specdl.spec.entries import Entry, Text
 from specdl.spec.expressions import ExpressionError, substitute
 from specdl.spec.validate import show
 
 _LOOPS = {"repeat", "for"}
 _STRUCTURES = {"sequence", "repeat", "for", "residual", "branches"}
+
+_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 
 class Elaborator(Calls):
@@ -45,13 +48,21 @@ class Elaborator(Calls):
         try:
             if active is None:
                 raise Poisoned
-            targets = [self.text(target, site.scope) for target in entry.targets]
+            targets = [self.target(target, site) for target in entry.targets]
             result = self.dispatch(entry, targets[0] if len(targets) == 1 else None, site)
         except Poisoned:
             targets = [target.value for target in entry.targets if "$" not in target.value]
             result = Ref(site.draft, "", None, entry.span)
         self.bind(entry, targets, result, site)
         return result[0] if isinstance(result, tuple) and (targets or entry.operator.value != "branches") else result
+
+    def target(self, target: Text, site: Site) -> str:
+        """A name on the left, its expressions evaluated. Raises `Poisoned`."""
+        name = self.text(target, site.scope)
+        if not _NAME.fullmatch(name):
+            help = "names have letters, digits and `_`"
+            raise self.fail(site.frame, "E0106", f"{show(name)} is not a name", target.span, help=help)
+        return name
 
     def bind(self, entry: Entry, targets: Sequence[str], result: Bound, site: Site) -> None:
         """Gives the entry's values their names."""
@@ -136,7 +147,7 @@ class Elaborator(Calls):
             localize(site.flow, group)  # what flows in is the first input, whoever reads it first
         result = fill(Site(site.frame, group, site.loop, site.flow))
         call.has_weights = group.has_weights()
-        self.enter(call, site)
+        self.enter(call, entry, site)
         if result is None:
             raise self.no_flow(site.frame, entry.span)
         if isinstance(result, Absent):
@@ -292,6 +303,10 @@ class Elaborator(Calls):
                 results.append(self.numbered(entry, body, replace(site, loop=variables, number=number)))
         refs = [self.local(result, entry, site) for result in results if result is not None]
         paths = tuple(ref for ref in refs if ref is not None)
+        if not entry.paths:
+            raise Poisoned  # told when the entry was parsed
+        if not paths:
+            raise self.fail(site.frame, "E0311", "these `branches` have no paths", entry.operator.span)
         if entry.merge is None:
             return paths
         name = self.text(entry.merge, site.scope)

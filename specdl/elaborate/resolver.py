@@ -243,7 +243,9 @@ class Resolver:
 
 
 def output(owner: FunctionDraft, node: NodeDraft, index: int) -> Ref:
-    """One of the values that a node of `owner` makes."""
+    """One of the values that a node of `owner` makes; of unknown type after a mistake in the node."""
+    if index >= len(node.outputs):
+        return Ref(owner, "", None, node.span)
     return Ref(owner, node.outputs[index], node.types[index], node.span)
 
 

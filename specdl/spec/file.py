@@ -5,6 +5,7 @@ Nothing is computed here: expressions stay text until the spec is elaborated.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,9 @@ from specdl.spec.overrides import REQUIRED, apply_override, apply_variant
 from specdl.spec.validate import show, validate
 
 LANGUAGE_VERSION = 1
+
+_MODEL_NAME = re.compile(r"\w[\w +.()-]*")
+"""It stands in the ejected source and in names of folders, so quotes, slashes and line breaks have no place in it."""
 
 
 class SpecFile(BaseModel):
@@ -160,6 +164,13 @@ def parse_spec(
             f"this is version {file.specdl} of the language; version {LANGUAGE_VERSION} is known",
             spans.at("specdl"),
         )
+    if not _MODEL_NAME.fullmatch(file.name):
+        diagnostics.add(
+            "E0106",
+            "this is not a name for a model",
+            spans.at("name"),
+            help="names have letters, digits, spaces and `_ - + . ( )`",
+        )
     for key in ("inputs", "layers"):
         if not data.get(key):
             diagnostics.add(
@@ -243,7 +254,7 @@ def _block_inputs(inputs: Any, spans: SpanTree, diagnostics: Diagnostics) -> tup
             diagnostics.add(
                 "E0106", f"`{name}` is not a name for an input", span, help="names have letters, digits and `_`"
             )
-        elif kind in {REQUIRED, "optional"}:
+        elif kind in (REQUIRED, "optional"):
             found.append(BlockInput(name, kind == "optional", None, span))
         elif isinstance(kind, str) and any(kind == earlier.name for earlier in found):
             found.append(BlockInput(name, False, kind, span))
