@@ -42,10 +42,12 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     """The overrides of a command that takes one spec."""
-    files, overrides = split_overrides(words)
-    if files:
-        raise click.UsageError(f"'{files[0]}' is not KEY=VALUE; this command takes one spec")
-    return overrides
+    from specdl.spec.file import parse_override
+
+    for word in words:
+        if "=" not in word:
+            raise click.UsageError(f"'{word}' is not KEY=VALUE; this command takes one spec")
+    return dict(parse_override(word) for word in words)
 
 
 def load_model(spec: str, variant: str | None, overrides: Sequence[str]) -> Model:
@@ -88,12 +90,13 @@ def diagnostics_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """One JSON object on one line of stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(json.dumps(value))
 
 
-def human(number: int | float) -> str:
-    """A count as people write it: 512, 4,096, 11.69 M, 4.09 G."""
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")):
+def human(number: int | float, unit: str = "") -> str:
+    """A count as people write it: 512, 4,096, 11.69 M, 4.09 GB."""
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")):
         if number >= max(size, 1e4):
-            return f"{number / size:.2f} {unit}" if number < 100 * size else f"{number / size:.1f} {unit}"
-    return f"{number:,}"
+            digits = 2 if number < 100 * size else 1
+            return f"{number / size:.{digits}f} {prefix}{unit}"
+    return f"{number:,} {unit}".rstrip()

@@ -99,7 +99,7 @@ def _text(model: Any, depth: int | None) -> Iterator[str]:
     flops = human(cost.flops) if isinstance(cost.flops, int) else str(cost.flops)
     frozen = cost.parameters - cost.trainable_parameters
     extra = f" ({frozen:,} frozen)" if frozen else ""
-    weights = f"{human(cost.parameter_bytes)}B of weights"
+    weights = f"{human(cost.parameter_bytes, 'B')} of weights"
     yield f"{cost.parameters:,} parameters{extra} · {flops} FLOPs an example · {weights}"
 
 
