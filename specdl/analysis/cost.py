@@ -134,7 +134,9 @@ def _rows(
     prefix: str,
     depth: int,
     rows: list[CostRow],
+    runs: bool = True,
 ) -> None:
+    """Adds the layers of a function; in one that isn't run at inference all cost no FLOPs."""
     types = function.types()
     for node in function.nodes:
         part = _node(program, node, types, sizes, totals)
@@ -143,7 +145,8 @@ def _rows(
             operator, title = callee.operator, " ".join(filter(None, (callee.title(), callee.details())))
         else:
             operator = title = callee.name if callee.kind == "block" else "sequence"
-        path = f"{prefix}{node.name}"
-        rows.append(CostRow(path, operator, title, node.types[0], part.parameters, part.flops, node.span, depth))
+        path, flops = f"{prefix}{node.name}", part.flops if runs else 0
+        rows.append(CostRow(path, operator, title, node.types[0], part.parameters, flops, node.span, depth))
         if isinstance(callee, Function) and node.shares is None:
-            _rows(program, callee, sizes, totals, f"{path}.", depth + 1, rows)
+            inside = runs and not (node.skip or node.training_only)
+            _rows(program, callee, sizes, totals, f"{path}.", depth + 1, rows, inside)

@@ -90,6 +90,7 @@ def _explain_errors(module: nn.Module, filename: str, places: Mapping[int, Span]
 
     Explained.__name__ = type(module).__name__
     Explained.__qualname__ = type(module).__qualname__
+    Explained.__module__ = type(module).__module__
     module.__class__ = Explained
 
 

@@ -371,6 +371,9 @@ class Calls(Resolver):
             raise self.fail(frame, "E0112", message, spans.span)
         else:
             listed = [wanted] if isinstance(wanted, str) else wanted
+            if not listed:
+                help = "name a value, or leave `outputs` out: then it gives its last value"
+                raise self.fail(frame, "E0112", "`outputs` is empty", spans.span, help=help)
             pairs = wanted.items() if isinstance(wanted, Mapping) else [(str(name), name) for name in listed]
             for index, (name, value) in enumerate(pairs):
                 place = spans.at(name if isinstance(wanted, Mapping) else index)

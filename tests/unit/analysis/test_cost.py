@@ -1,0 +1,135 @@
+"""Parameters, bytes and FLOPs against what PyTorch itself counts in the module."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from specdl.analysis.cost import cost
+from specdl.api import Model
+from tests.conftest import compiled
+
+FEATURES = 6
+
+_PLAIN = ("linear: 6", "relu", "layer_norm", "dropout: 0.1", "compute: _ + 1", "linear: {out_features: 6, bias: false}")
+
+
+def _indented(lines: list[str], by: int = 2) -> list[str]:
+    return [" " * by + line for line in lines]
+
+
+@st.composite
+def _entries(draw: st.DrawFn, depth: int = 2, prefix: str = "n") -> list[str]:
+    """Lines of YAML: layers that keep the shape, in groups, residuals, loops and branches, some called again."""
+    lines: list[str] = []
+    callable_layers: list[str] = []
+    for index in range(draw(st.integers(1, 3))):
+        name = f"{prefix}{index}"
+        kinds = ["plain", "named", "dead", "call"] + (
+            ["group", "residual", "repeat", "branches", "block"] if depth else []
+        )
+        kind = draw(st.sampled_from(kinds))
+        if kind == "plain":
+            lines.append(f"- {draw(st.sampled_from(_PLAIN))}")
+        elif kind == "named":
+            lines.append(f"- {name} = linear: 6")
+            callable_layers.append(name)
+        elif kind == "dead":
+            # A layer whose value nothing reads: its weights count, its FLOPs don't.
+            lines += [f"- {name}_before = relu", f"- {name}_dead = linear: 9", f"- tanh({name}_before)"]
+        elif kind == "call" and callable_layers:
+            lines.append(f"- call: {draw(st.sampled_from(callable_layers))}")
+        elif kind == "block":
+            lines.append(f"- {name} = part: {draw(st.sampled_from([3, 6]))}")
+            callable_layers.append(name)
+        elif kind in {"group", "residual", "repeat", "branches"}:
+            inner = _indented(draw(_entries(depth - 1, f"{name}_")), 4)
+            if kind == "group":
+                lines += [f"- {name} = sequence:", *inner]
+                callable_layers.append(name)
+            elif kind == "residual":
+                lines += ["- residual:", *inner]
+            elif kind == "repeat":
+                lines += [f"- {name} = repeat: {draw(st.integers(1, 3))}", "  body:", *inner]
+            else:
+                lines += [f"- {name} = branches:", "    -", *_indented(inner), "    - []", "  merge: add"]
+    return lines or ["- relu"]
+
+
+_PART = """blocks:
+  part:
+    params: {width: required}
+    layers:
+      - up = linear: $width
+      - gelu
+      - down = linear: 6
+"""
+
+
+@st.composite
+def _specs(draw: st.DrawFn) -> str:
+    return "\n".join([f"inputs: {{x: [{FEATURES}]}}", _PART, "layers:", *_indented(draw(_entries()))]) + "\n"
+
+
+def counted(model: Model, *inputs: torch.Tensor) -> int:
+    """The FLOPs of the module's forward, as PyTorch counts them."""
+    module = model.module().eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(*inputs)
+    return counter.get_total_flops()
+
+
+@settings(max_examples=60)
+@given(_specs())
+def test_small_specs_cost_what_pytorch_counts(text: str) -> None:
+    model = compiled(text)
+    module, state = model.module(), model.module().state_dict()
+    assert model.parameters == sum(parameter.numel() for parameter in module.parameters())
+    assert model.cost.trainable_parameters == model.parameters
+    assert model.cost.parameter_bytes == sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    assert model.cost.flops == counted(model, torch.ones(1, FEATURES))
+    top = [row for row in model.cost.rows if row.depth == 0]
+    assert sum(row.parameters for row in top) == model.parameters
+    assert sum(int(str(row.flops)) for row in top) == model.cost.flops
+
+
+def test_rows_below_what_is_not_run_cost_no_flops() -> None:
+    model = compiled(
+        "inputs: {x: [4]}\nlayers:\n  - dead = sequence:\n      - linear: 8\n      - inner = sequence: [linear: 3]\n"
+        "  - logits = linear(x): 2\n"
+    )
+    rows = {row.path: (row.parameters, row.flops) for row in model.cost.rows}
+    assert rows["dead.0"] == (40, 0)
+    assert rows["dead.inner.0"] == (27, 0)
+    assert rows["logits"] == (10, 16)
+
+
+def test_batch_and_lengths() -> None:
+    text = "inputs: {tokens: {shape: [T], dtype: int64}}\nlayers:\n"
+    text += "  - embedding: {num_embeddings: 11, embedding_dim: 4}\n  - linear: 6\n  - batch_norm1d\n"
+    model = compiled(text.replace("  - batch_norm1d\n", ""))
+    assert str(model.cost.flops) == "48*T"
+    found = cost(model.program, {"N": 3, "T": 5})
+    assert found.flops == counted(model, torch.zeros(3, 5, dtype=torch.int64))
+    assert found.activation_bytes == 3 * 5 * (4 + 6) * 4
+    assert found.parameters == 11 * 4 + 4 * 6 + 6
+
+
+def test_buffers_are_bytes_but_no_parameters() -> None:
+    model = compiled("inputs: {x: [4]}\nlayers:\n  - batch_norm1d\n  - shift = buffer: [4]\n  - compute: shift + _\n")
+    state = model.module().state_dict()
+    assert model.parameters == 2 * 4
+    assert model.cost.parameter_bytes == sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+
+
+def test_training_outputs_cost_weights_but_no_inference() -> None:
+    model = compiled(
+        "inputs: {image: [1, 8, 8]}\noutputs: [logits]\nlayers:\n  - features = flatten\n  - auxiliary = linear: 10\n"
+        "  - logits = linear(features): 10\ndata: {source: digits}\n"
+        "losses:\n  - cross_entropy(logits, label)\n  - cross_entropy(auxiliary, label)\n"
+        "optimizer: {sgd: {lr: 0.1}}\n"
+    )
+    assert model.parameters == 2 * 650
+    assert model.cost.flops == 2 * 64 * 10 == counted(model, torch.zeros(1, 1, 8, 8))
