@@ -43,6 +43,7 @@ def run(quick: bool) -> Topic:
 def ours(name: str) -> Numbers:
     """Seconds of our export, and of the compilation before it."""
     import specdl.api
+    import specdl.backends.onnx_verify  # imports ONNX Runtime, which an export that isn't verified doesn't run
     from specdl.backends.onnx import export_onnx
 
     path, variant = MODELS[name]

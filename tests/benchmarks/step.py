@@ -221,7 +221,8 @@ def network(name: str) -> nn.Module:
     if name == "resnet18":
         import torchvision
 
-        return torchvision.models.resnet18(weights=None, num_classes=JOBS[name].classes)
+        known: nn.Module = torchvision.models.resnet18(weights=None, num_classes=JOBS[name].classes)
+        return known
     return nn.Sequential(
         nn.Conv2d(1, 32, kernel_size=3, padding="same"),
         nn.BatchNorm2d(32),
@@ -323,7 +324,7 @@ def keras_fit(name: str, epochs: int, layers: bool = False) -> Numbers:
     job = JOBS[name]
     clock = Clock(job, epochs)
 
-    class Ticks(keras.callbacks.Callback):  # type: ignore[misc]
+    class Ticks(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
             clock.tick()
 
