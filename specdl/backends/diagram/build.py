@@ -14,10 +14,11 @@ from specdl.backends.diagram.model import Box, Cluster, Drawing, Edge, Route
 from specdl.backends.diagram.parts import Part, Parts
 from specdl.backends.diagram.plan import View, plan
 from specdl.backends.diagram.straight import straighten
-from specdl.backends.diagram.style import count_text
+from specdl.backends.diagram.style import clean, count_text
 from specdl.ir.program import Function, Node, Program
 from specdl.ir.types import TensorType
 
+_LONGEST_NAME = 36
 _QUIET = frozenset({"normalization", "activation", "dropout"})
 """Families before which a changed shape isn't written yet: the label waits for the end of the chain."""
 
@@ -54,10 +55,17 @@ class _Level:
     wraps: list[tuple[int, int]] = field(default_factory=list)
 
 
-def build(program: Program, *, network: str | None, depth: int | None, shapes: bool) -> Drawing:
+def build(
+    program: Program,
+    *,
+    network: str | None = None,
+    depth: int | None = None,
+    shapes: bool = True,
+    title: str | None = None,
+) -> Drawing:
     """The drawing of a network (the first, unless named). Raises `KeyError` for an unknown network."""
     key = program.main.key if network is None else program.networks[network]
-    return _Builder(program, shapes).drawing(key, depth)
+    return _Builder(program, shapes).drawing(key, depth, title or program.name)
 
 
 class _Builder:
@@ -72,7 +80,7 @@ class _Builder:
         self.labelled: set[tuple[str, str]] = set()
         self.clusters = 0
 
-    def drawing(self, key: str, depth: int | None) -> Drawing:
+    def drawing(self, key: str, depth: int | None, title: str) -> Drawing:
         """The drawing of one network."""
         function = self.program.functions[key]
         views = plan(self.parts, key, depth)
@@ -94,7 +102,7 @@ class _Builder:
             if port is None:
                 port = self._input(value, type, root.children)
             self.edges.append(Edge(port.box, box.id))
-        caption = f"{self.program.name} · {count_text(self.parts.parameters(key))} parameters"
+        caption = f"{clean(title, _LONGEST_NAME)} · {count_text(self.parts.parameters(key))} parameters"
         edges, routes = add_fork_points(root, self.edges, self.routes)
         occupied = {end for route in routes for end in (route.tail, route.head)}
         course = straighten(edges, tuple(root.boxes()), outputs, occupied)
@@ -252,6 +260,8 @@ class _Builder:
             return Box(identity, "circle", "merge", part.symbol, tooltip=tooltip)
         folded = part.opens or part.kind == "segment"
         note = f"{count_text(part.parameters)} params" if part.parameters else ""
+        if part.shared:
+            note = "shared weights"
         return Box(
             identity,
             "box",
@@ -259,7 +269,7 @@ class _Builder:
             part.title,
             part.lines,
             # Single layers keep to their title; their parameters are in the tooltip.
-            note if folded or part.kind == "chain" else "",
+            note if folded or part.shared or part.kind == "chain" else "",
             part.badge,
             stacked=folded and part.badge > 1,
             tooltip=f"{tooltip} · {note}" if note else tooltip,

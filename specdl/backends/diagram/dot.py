@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from itertools import pairwise
+from math import ceil
 from typing import Literal
 
 from specdl.backends.diagram.geometry import Geometry, Placed
@@ -34,9 +35,12 @@ Direction = Literal["TB", "BT", "LR"]
 _SPINE_WEIGHT = 20
 _LANE_WEIGHT = 3
 _SPACE = "&#160;"
+_SPACER = '<TD WIDTH="3"></TD>'
 _LANE_ROOM = NODE_GAP + 8.6
 _TITLE_GAP = 8.0
 _LEGEND_ROW = 5
+_LEGEND_HEIGHT = 15
+_GAP = '<TD FIXEDSIZE="TRUE" WIDTH="2" HEIGHT="2"></TD>'
 
 
 def write_dot(drawing: Drawing, theme: ThemeName, direction: Direction) -> str:
@@ -151,9 +155,9 @@ class _Writer:
         self.lines.append(f"{'  ' * self.indent}subgraph cluster_{cluster.id} {{")
         self.indent += 1
         if cluster.title:
-            badge = f"<TD>{chip(f'×{cluster.count}', theme)}</TD>" if cluster.count > 1 else ""
+            badge = f"{_SPACER}<TD>{chip(f'×{cluster.count}', theme)}</TD>" if cluster.count > 1 else ""
             rows = [f'<TD ALIGN="RIGHT">{font(cluster.title, 10, bold=True)}</TD>{badge}']
-            span = ' COLSPAN="2"' if badge else ""
+            span = ' COLSPAN="3"' if badge else ""
             rows += [f'<TD ALIGN="RIGHT"{span}>{font(line, 9, theme.muted)}</TD>' for line in cluster.lines]
             attributes: dict[str, object] = {
                 "label": f"<{table(rows)}>",
@@ -238,7 +242,8 @@ class _Writer:
             rows.append(font(box.note, 8, theme.muted))
         cells = [f"<TD>{row}</TD>" for row in rows]
         if box.count > 1:
-            cells[0] += f'<TD ROWSPAN="{len(rows)}">{chip(f"×{box.count}", theme)}</TD>'
+            span = f'ROWSPAN="{len(rows)}"'
+            cells[0] += f'<TD {span} WIDTH="3"></TD><TD {span}>{chip(f"×{box.count}", theme)}</TD>'
         return table(cells)
 
     def _place(self, name: str) -> dict[str, object]:
@@ -369,29 +374,41 @@ class _Writer:
 
     def _legend(self) -> str:
         theme = self.theme
-        entries: list[str] = []
+        entries: list[tuple[float, str]] = []
         names = {family: family for family in self.drawing.families() if family != "io"}
         if "block" in names:
             names["block"] = "folded block"
         for family, name in self.drawing.legend or names.items():
-            entries.append(self._entry(_swatch(11, 11, *theme.families[family]), name))
+            entries.append(self._entry(11, _swatch(11, 11, *theme.families[family]), name))
         kinds: Mapping[bool, str] = {False: "residual", True: "skip"}
         for dashed, name in kinds.items():
             if any(route.dashed is dashed for route in self.drawing.routes):
-                line = _swatch(16, 2, theme.skip, theme.skip)
+                line = _swatch(20, 2, theme.skip, theme.skip)
                 if dashed:
-                    line = table([f"<TD>{_swatch(4, 2, theme.skip, theme.skip)}</TD>" * 3], padding=0, spacing=2)
-                entries.append(self._entry(line, name))
+                    dashes = f"<TD>{_swatch(4, 2, theme.skip, theme.skip)}</TD>".join([_GAP, _GAP, _GAP, _GAP])
+                    line = table([dashes], padding=0, width=20, height=2)
+                entries.append(self._entry(20, line, name))
         rows = [f"<TD>{font(self.drawing.caption, 9, theme.muted)}</TD>"]
         # Rows of about equal length, so that the legend isn't wider than a slim picture.
         count = -(-len(entries) // _LEGEND_ROW)
         for row in range(count):
-            cells = "".join(entries[row * len(entries) // count : (row + 1) * len(entries) // count])
-            rows.append(f"<TD>{table([cells], spacing=2)}</TD>")
+            inside = entries[row * len(entries) // count : (row + 1) * len(entries) // count]
+            cells, width = "".join(cell for _, cell in inside), sum(width for width, _ in inside)
+            rows.append(f"<TD>{table([cells], padding=0, width=width, height=_LEGEND_HEIGHT)}</TD>")
         return table(rows)
 
-    def _entry(self, sign: str, name: str) -> str:
-        return f'<TD>{sign}</TD><TD ALIGN="LEFT">{font(name, 8.5, self.theme.muted)}</TD><TD WIDTH="4"></TD>'
+    def _entry(self, width: int, sign: str, name: str) -> tuple[float, str]:
+        """An entry's width and cells. All have fixed sizes, or Graphviz stretches them to the width of the caption."""
+        parts = (
+            (width, sign),
+            (3, ""),
+            (ceil(text_width(name, LABEL_SIZE)) + 1, font(name, LABEL_SIZE, self.theme.muted)),
+            (12, ""),
+        )
+        cells = [
+            f'<TD FIXEDSIZE="TRUE" WIDTH="{size}" HEIGHT="{_LEGEND_HEIGHT}">{content}</TD>' for size, content in parts
+        ]
+        return sum(size for size, _ in parts), "".join(cells)
 
 
 def _half_width(box: Box) -> float:

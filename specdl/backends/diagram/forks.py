@@ -30,8 +30,12 @@ def add_fork_points(
             continue
         if sum(arriving[edge.head] > 1 and boxes[edge.head].shape != "circle" for edge in parting) > 1:
             continue
+        heads = {edge.head for edge in parting}
+        around = _innermost(root, heads)
+        if any(tail in inside and inside & heads for inside in _frames(around)):
+            continue  # the point would stand outside of a frame, and an edge would return into it
         point = Box(f"f{len(new)}", "point", "merge", "")
-        _insert(root, point, {edge.head for edge in parting})
+        _insert(around, point, heads)
         new[tail] = point.id
         labels = {edge.label for edge in parting if edge.label}
         shown[tail] = labels.pop() if len(labels) == 1 else ""
@@ -49,21 +53,21 @@ def add_fork_points(
     return tuple(result), tuple(_around(route, new) for route in routes)
 
 
-def _insert(root: Cluster, point: Box, heads: set[str]) -> None:
-    """Puts a point into the innermost frame of all its heads, before the first of them."""
-    cluster = root
-    while True:
-        inside = next(
-            (
-                child
-                for child in cluster.children
-                if isinstance(child, Cluster) and heads <= {box.id for box in child.boxes()}
-            ),
-            None,
-        )
-        if inside is None:
-            break
-        cluster = inside
+def _innermost(root: Cluster, heads: set[str]) -> Cluster:
+    """The innermost frame of some boxes."""
+    for child in root.children:
+        if isinstance(child, Cluster) and heads <= {box.id for box in child.boxes()}:
+            return _innermost(child, heads)
+    return root
+
+
+def _frames(cluster: Cluster) -> list[set[str]]:
+    """The boxes of each frame directly in this one."""
+    return [{box.id for box in child.boxes()} for child in cluster.children if isinstance(child, Cluster)]
+
+
+def _insert(cluster: Cluster, point: Box, heads: set[str]) -> None:
+    """Puts a point into a frame, before the first of the heads."""
     for index, child in enumerate(cluster.children):
         held = {box.id for box in child.boxes()} if isinstance(child, Cluster) else {child.id}
         if held & heads:

@@ -21,6 +21,7 @@ _STRAIGHT_WITHIN = 1.5
 _LABEL_GAP = 4.0
 _PAD = 4.0
 _LANE_STEP = 10.0
+_LANE_GAP = 5.0
 _LANE_STEPS = 60
 
 
@@ -269,7 +270,7 @@ def _free(
             x = start + step * _LANE_STEP
             beside = any(abs(x - other) < _LANE_STEP and low < top and bottom < high for other, bottom, top in taken)
             legs = [points for _, _, points in _legs(lane, x, boxes)]
-            if not beside and not any(crosses(points, bounds) for points in legs for bounds in others):
+            if not beside and not any(crosses(points, bounds, -_LANE_GAP) for points in legs for bounds in others):
                 return x
     return position
 

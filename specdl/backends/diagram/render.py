@@ -32,15 +32,17 @@ def emit_dot(
     theme: ThemeName = "light",
     depth: int | None = None,
     shapes: bool = True,
+    title: str | None = None,
     direction: Direction = "TB",
 ) -> str:
     """The diagram of a network as DOT text; the same program gives the same bytes.
 
     `network` names one of several (else the first is drawn); `depth` is how many levels of blocks to open
     (unless given, the first block of each structure is opened while the picture stays readable); `shapes`
-    writes tensor shapes beside the arrows. Raises `SpecError` for an unknown network.
+    writes tensor shapes beside the arrows; `title` stands in the caption instead of the program's name.
+    Raises `SpecError` for an unknown network.
     """
-    drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes)
+    drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes, title=title)
     return write_dot(drawing, theme, direction)
 
 
@@ -52,6 +54,7 @@ def render_diagram(
     theme: ThemeName = "light",
     depth: int | None = None,
     shapes: bool = True,
+    title: str | None = None,
     direction: Direction = "TB",
     dpi: int = 150,
 ) -> Path:
@@ -60,7 +63,7 @@ def render_diagram(
     Raises `SpecError` for another ending or an unknown network, `EnvironmentFailure` where Graphviz fails.
     """
     _check_format(Path(path))
-    drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes)
+    drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes, title=title)
     return render_drawing(drawing, path, theme=theme, direction=direction, dpi=dpi)
 
 
