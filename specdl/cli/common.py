@@ -42,7 +42,7 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     """The overrides of a command that takes one spec."""
-    from specdl.spec.file import parse_override
+    from specdl.spec.overrides import parse_override
 
     for word in words:
         if "=" not in word:
