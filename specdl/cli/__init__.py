@@ -88,8 +88,11 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors="specdl")
     code = _run(arguments)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # what couldn't be written was reported where it happened
-            stream.flush()
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError as error:
+            code = _unwritable(error)
     sys.exit(code)
 
 

@@ -12,7 +12,7 @@ from specdl.cli.common import json_option, load_model, print_json, spec_argument
 @click.command("train")
 @spec_arguments
 @click.option("--folder", type=click.Path(path_type=Path), help="The run's folder; runs/NAME/TIME unless given.")
-@click.option("--resume", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Go on with this run.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with this run.")
 @json_option
 def command(
     spec: str, overrides: tuple[str, ...], variant: str | None, folder: Path | None, resume: Path | None, as_json: bool
@@ -29,7 +29,8 @@ def command(
     try:
         run = train(model, folder=folder, resume=resume)
     except (TrainingFailed, Interrupted) as error:
-        click.echo(str(error), err=True)
+        prefix = "error: " if isinstance(error, TrainingFailed) else ""
+        click.echo(f"{prefix}{error}", err=True)
         return error.exit_code
     if as_json:
         print_json({"run": str(run.folder), "metrics": run.metrics})

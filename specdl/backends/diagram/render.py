@@ -99,7 +99,7 @@ def _placed(drawing: Drawing, direction: Direction, rooms: Mapping[str, float]) 
 def _network(program: Program, name: str | None) -> str | None:
     if name is not None and name not in program.networks:
         known = ", ".join(f"`{item}`" for item in program.networks)
-        raise SpecError([Diagnostic("E0601", f"there is no network `{name}`", help=f"there are {known}")])
+        raise SpecError([Diagnostic("E0803", f"there is no network `{name}`", help=f"there are {known}")])
     return name
 
 
@@ -113,7 +113,7 @@ def _check_format(path: Path) -> str:
     help = f"a diagram's file ends in one of {endings}"
     if format == "pdf":
         help += "; for .pdf, install Graphviz (its `dot` must be on the PATH)"
-    raise SpecError([Diagnostic("E0602", f"can't draw to `{path.name}`", help=help)])
+    raise SpecError([Diagnostic("E0804", f"can't draw to `{path.name}`", help=help)])
 
 
 def _graphviz() -> list[str]:
