@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from specdl.backends.torch_source.forward import Forward, equal_runs, write_forward
-from specdl.backends.torch_source.text import Repeat, Verbatim, class_name, plain_name
+from specdl.backends.torch_source.text import Repeat, Verbatim, class_name, plain_name, variable_name
 from specdl.ir.program import Function, Node, Program
 from specdl.ir.types import TensorType
 from specdl.ops.base import Call, Op
@@ -345,14 +345,14 @@ class Builder:
         """The block's own parameter where its values are these, else the argument's name."""
         for name in made.first.function.parameters:
             values = tuple(_key(shape.function.parameters.get(name)) for shape in made.shapes)
-            if values == column and plain_name(name) and name not in chosen:
+            if values == column and variable_name(name) and name not in chosen:
                 return name
         layer = slot.node.replace("/", "_")
         options = [slot.argument, f"{layer}_{slot.argument}"]
         name = next(
-            (option for option in options if plain_name(option) and option not in chosen), f"value_{len(chosen)}"
+            (option for option in options if variable_name(option) and option not in chosen), f"value_{len(chosen)}"
         )
-        return name if name != "self" else "self_"
+        return name
 
     # ---- constructors --------------------------------------------------------------------------------
 
