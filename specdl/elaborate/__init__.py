@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, did_you_mean
+from specdl.elaborate.calls import MAX_LAYERS
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, freeze, localize
 from specdl.elaborate.elaborator import Elaborator
-from specdl.elaborate.scopes import EntryScope, Frame, Poisoned, Site
-from specdl.ir.dims import BATCH, Dim, SymDim, symbol
+from specdl.elaborate.scopes import Abandoned, EntryScope, Frame, Poisoned, Site
+from specdl.ir.dims import BATCH, MAX_SIZE, Dim, SymDim, symbol
 from specdl.ir.program import Function, LossTerm, Program, Step
 from specdl.ir.types import DTYPES, TensorType
 from specdl.spec.entries import Argument, Entry, parse_entry
@@ -85,12 +86,12 @@ def elaborate(elaborator: Elaborator, fields: Mapping[str, TensorType] | None = 
         ref = _input(name, data, elaborator, draft, frame)
         frame.values[name] = ref
         flow = flow or ref
-    last = elaborator.entries(spec.layers, Site(frame, draft, flow=flow))
     if not spec.layers:
         return None
     try:
+        last = elaborator.entries(spec.layers, Site(frame, draft, flow=flow))
         elaborator.outputs(draft, frame, last, spec.outputs, spec.spans.child("outputs"), spec.spans.key("layers"))
-    except Poisoned:
+    except (Poisoned, Abandoned):
         return None
     if fields is not None:
         _check_fields(spec, draft, fields, diagnostics)
@@ -107,7 +108,20 @@ def elaborate(elaborator: Elaborator, fields: Mapping[str, TensorType] | None = 
     for block in elaborator.blocks.values():
         freeze(block, ordered)
     freeze(draft, ordered)
+    if _unrolled(ordered)[draft.key] > MAX_LAYERS:
+        message = f"a spec may have {MAX_LAYERS:,} layers, the calls of blocks unrolled"
+        diagnostics.add("E0210", message, spec.spans.key("layers"))
+        return None
     return Program(spec.name, ordered | functions, {NETWORK: draft.key}, steps)
+
+
+def _unrolled(functions: Mapping[str, Function]) -> dict[str, int]:
+    """The number of layers of each function (callees come first), those of the functions that it calls included."""
+    totals: dict[str, int] = {}
+    for function in functions.values():
+        inner = (totals[node.callee] for node in function.nodes if isinstance(node.callee, str))
+        totals[function.key] = len(function.nodes) + sum(inner)
+    return totals
 
 
 def _root(spec: Spec) -> FunctionDraft:
@@ -165,7 +179,9 @@ def _input(name: str, data: Any, elaborator: Elaborator, draft: FunctionDraft, f
         return broken
     dims: list[Dim] = [BATCH]
     for index, size in enumerate(sizes):
-        if isinstance(size, SymDim) or (isinstance(size, int) and not isinstance(size, bool) and size >= 1):
+        if isinstance(size, SymDim) or (
+            isinstance(size, int) and not isinstance(size, bool) and 1 <= size < MAX_SIZE
+        ):
             dims.append(size)
         elif isinstance(size, str) and size.isidentifier() and size != "N":
             dims.append(symbol(size))
