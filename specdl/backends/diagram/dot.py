@@ -6,7 +6,7 @@ for an edge around a body bulges out of its frame, so routes are computed in bet
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from itertools import pairwise
 from math import ceil
 from typing import Literal
@@ -34,6 +34,7 @@ Direction = Literal["TB", "BT", "LR"]
 
 _SPINE_WEIGHT = 20
 _LANE_WEIGHT = 3
+_JOIN_WEIGHT = 10  # less than the spine's, so that branches of unequal lengths stand flush with their fork
 _SPACE = "&#160;"
 _SPACER = '<TD WIDTH="3"></TD>'
 _LANE_ROOM = NODE_GAP + 8.6
@@ -75,6 +76,7 @@ class _Writer:
         self.hide_routes = rooms is not None
         self.lanes = lanes(drawing) if geometry is None else ()
         self.rightmost = rightmost(self.lanes)
+        self.joins = {box for box, _, _ in drawing.course.turns.head_order}
         self.lines: list[str] = []
         self.indent = 1
 
@@ -148,7 +150,7 @@ class _Writer:
             if lane.route.cluster == cluster.id:
                 self._lane(lane)
         if self.geometry is None:
-            self._corners({child.id for child in cluster.children if isinstance(child, Box)})
+            self._corners(cluster)
 
     def _cluster(self, cluster: Cluster) -> None:
         theme = self.theme
@@ -290,8 +292,8 @@ class _Writer:
         if not edge.arrow or head != edge.head:
             attributes["arrowhead"] = "none"
         if self.geometry is None:
-            turned = (tail, head) != (edge.tail, edge.head)
-            attributes |= {"weight": _SPINE_WEIGHT if edge.straight or turned else None}
+            if edge.straight or (tail, head) != (edge.tail, edge.head):
+                attributes["weight"] = _JOIN_WEIGHT if edge.head in self.joins else _SPINE_WEIGHT
             if self.hide_routes:
                 attributes["id"] = f"e{number}"
         else:
@@ -299,8 +301,9 @@ class _Writer:
             attributes |= {"pos": quoted(path.path), "lp": path.label and _numbers(*path.label)}
         self.statement(f"{tail} -> {head}", **attributes)
 
-    def _corners(self, boxes: Set[str]) -> None:
-        """The corners around some points and circles, on their ranks, and the lines that lead to them."""
+    def _corners(self, cluster: Cluster) -> None:
+        """The corners around a frame's points and circles, on their ranks, and the lines that lead to them."""
+        boxes = {child.id for child in cluster.children if isinstance(child, Box)}
         turns = self.drawing.course.turns
         for orders, name, arrow in ((turns.tail_order, tail_corner, False), (turns.head_order, head_corner, True)):
             for box, left, right in orders:
@@ -324,6 +327,8 @@ class _Writer:
                         group=group,
                     )
                 row = [*map(name, left), box, *map(name, right)]
+                if self.direction == "LR" and cluster is not self.drawing.root:
+                    row.reverse()  # Graphviz sets a rank from top to bottom there, but in clusters from bottom to top
                 self.lines.append(f"{'  ' * self.indent}{{rank=same; {'; '.join(row)};}}")
                 for before, after in pairwise(row):
                     seen = {"style": "invis"} if self.hide_routes else {"arrowhead": "none"}

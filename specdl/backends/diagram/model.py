@@ -45,6 +45,13 @@ class Cluster:
             else:
                 yield child
 
+    def clusters(self) -> Iterator[Cluster]:
+        """All frames in it, those of its frames too, outer ones first."""
+        for child in self.children:
+            if isinstance(child, Cluster):
+                yield child
+                yield from child.clusters()
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -135,11 +142,7 @@ class Drawing:
 
     def clusters(self) -> Iterator[Cluster]:
         """All frames, seen and unseen, outer ones first."""
-        waiting = [self.root]
-        while waiting:
-            inside = [child for child in waiting.pop().children if isinstance(child, Cluster)]
-            yield from inside
-            waiting += inside
+        return self.root.clusters()
 
     def families(self) -> tuple[str, ...]:
         """The families that occur, in the order of their first box."""
