@@ -13,7 +13,7 @@ from typing import Any
 
 from specdl.backends.diagram.aside import LABEL_HEIGHT, label_bounds, labels_aside, missing_room, title_aside
 from specdl.backends.diagram.lanes import Lane, lanes, rightmost
-from specdl.backends.diagram.model import Drawing, Edge, Turns
+from specdl.backends.diagram.model import Drawing, Edge, Route, Turns
 from specdl.backends.diagram.paths import Bounds, Point, crosses, overlap, path_points, rounded_path, straight_path
 from specdl.backends.diagram.style import FRAME_MARGIN, LABEL_SIZE, NODE_GAP, text_width
 
@@ -128,6 +128,7 @@ def read_layout(drawing: Drawing, text: str, direction: str) -> Geometry:
         for cluster in drawing.clusters()
     }
     points = [point for path in paths for point in path]
+    points += [corner for left, bottom, right, top in taken for corner in ((left, bottom), (right, top))]
     return Geometry(_around(_bounds(data["bb"]), points), _label(data), boxes, clusters, tuple(edges), routes)
 
 
@@ -146,6 +147,19 @@ def title_rooms(drawing: Drawing, geometry: Geometry) -> dict[str, float]:
             beside = place.bounds[2] - FRAME_MARGIN - geometry.boxes[right_of.get(first.id, first.id)].bounds[2]
             rooms[cluster.id] = max(beside - NODE_GAP + missing + _LABEL_GAP, 1.0)
     return rooms
+
+
+def blocked(drawing: Drawing, geometry: Geometry) -> frozenset[Route]:
+    """The routes that run through a box, because no lane was free."""
+    return frozenset(
+        route
+        for route in drawing.routes
+        if not route.via
+        for placed in geometry.routes
+        if (placed.tail, placed.head) == (route.tail, route.head)
+        for box in drawing.boxes()
+        if box.id not in {route.tail, route.head} and crosses(path_points(placed.path), geometry.boxes[box.id].bounds)
+    )
 
 
 def _around(bounds: Bounds, points: Sequence[Point]) -> Bounds:

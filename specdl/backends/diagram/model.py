@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Shape = Literal["box", "circle", "point"]
@@ -135,6 +135,12 @@ class Drawing:
     def edges(self) -> tuple[Edge, ...]:
         """The edges, in the order of the program."""
         return self.course.edges
+
+    def without(self, routes: Set[Route]) -> Drawing:
+        """The same with some routes as edges, for the layout to find a way."""
+        edges = (*self.edges, *(Edge(route.tail, route.head) for route in self.routes if route in routes))
+        kept = tuple(route for route in self.routes if route not in routes)
+        return replace(self, course=replace(self.course, edges=edges), routes=kept)
 
     def boxes(self) -> tuple[Box, ...]:
         """All boxes, in the order of the program."""
