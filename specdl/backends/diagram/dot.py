@@ -34,6 +34,7 @@ Direction = Literal["TB", "BT", "LR"]
 
 _SPINE_WEIGHT = 20
 _LANE_WEIGHT = 3
+_ACROSS = 4  # nodes' gaps between the two sides of a U, at least
 _JOIN_WEIGHT = 10  # less than the spine's, so that branches of unequal lengths stand flush with their fork
 _SPACE = "&#160;"
 _SPACER = '<TD WIDTH="3"></TD>'
@@ -299,6 +300,10 @@ class _Writer:
         else:
             path = self.geometry.edges[number]
             attributes |= {"pos": quoted(path.path), "lp": path.label and _numbers(*path.label)}
+        if self.geometry is None and number in self.drawing.course.upward:
+            # Ranked from the bottom to the top.
+            tail, head = head, tail
+            attributes |= {"dir": "back" if edge.arrow else "none", "arrowhead": None}
         self.statement(f"{tail} -> {head}", **attributes)
 
     def _corners(self, cluster: Cluster) -> None:
@@ -339,6 +344,12 @@ class _Writer:
     def _lane(self, lane: Lane) -> None:
         """The lane's boxes, on the ranks of the body; and the path through them."""
         route = lane.route
+        if route.across:
+            self.lines.append(f"{'  ' * self.indent}{{rank=same; {route.tail}; {route.head};}}")
+            dashed = {"color": self.theme.skip, "penwidth": 1.6, "style": "dashed"}
+            seen = {"style": "invis"} if self.hide_routes else dashed
+            self.statement(f"{route.tail} -> {route.head}", **seen, weight=1, minlen=_ACROSS)
+            return
         for name in lane.spare:
             seen = {"style": "invis"} if self.hide_routes else {"color": self.theme.skip, "style": "filled"}
             size = {"width": 0.12, "height": 0.05} if self.hide_routes else {"width": 0.02, "height": 0.02}

@@ -68,7 +68,8 @@ class Edge:
 class Route:
     """A path around the boxes `beside`, from the point `tail` to the circle `head`, through the boxes `via`.
 
-    `cluster` is where the lane lies. A dashed route is a concatenation, a solid one a sum or a product.
+    `cluster` is where the lane lies. A dashed route is a concatenation, a solid one a sum or a product. In a bent
+    picture a route runs straight `across`, without a lane.
     """
 
     tail: str
@@ -77,6 +78,7 @@ class Route:
     beside: tuple[str, ...]
     via: tuple[str, ...] = ()
     dashed: bool = False
+    across: bool = False
 
 
 def tail_corner(number: int) -> str:
@@ -112,12 +114,17 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """The edges, marked; the name of each box's chain; forks and joins that are in line though no edge joins them."""
+    """The edges, marked; the name of each box's chain; forks and joins that are in line though no edge joins them.
+
+    In a picture that is bent into a U, `turn` is the number of the edge at the bottom, `upward` those from there on.
+    """
 
     edges: tuple[Edge, ...]
     groups: dict[str, str]
     supports: tuple[tuple[str, str], ...]
     turns: Turns
+    upward: frozenset[int] = frozenset()
+    turn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
