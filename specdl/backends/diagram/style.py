@@ -66,10 +66,10 @@ LIGHT = Theme(
             "dropout": ("#CCFBF1", "#0F766E"),
             "shape": ("#E7E5E4", "#57534E"),
             "elementwise": ("#FAE8FF", "#A21CAF"),
-            "reduction": ("#E0E7FF", "#4338CA"),
-            "random": ("#FEF9C3", "#A16207"),
+            "reduction": ("#C7D2FE", "#312E81"),
+            "random": ("#FEF08A", "#854D0E"),
             "parameter": ("#FDF2E9", "#92400E"),
-            "loss": ("#FEE2E2", "#B91C1C"),
+            "loss": ("#FECACA", "#7F1D1D"),
             "merge": ("#FFFFFF", "#374151"),
             "block": ("#E0F2FE", "#0369A1"),
         }
