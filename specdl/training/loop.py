@@ -9,6 +9,7 @@ anything is saved.
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections import deque
 from pathlib import Path
@@ -337,8 +338,8 @@ class _Loop:
         if stop.received is None:
             return
         self._save("last", keep=self.settings.checkpoint.keep)
-        command = f"specdl train {self.folder / 'spec.yaml'} --resume {self.folder}"
-        raise Interrupted(f"stopped at step {self.position.step}; to go on: {command}", stop.received)
+        command = shlex.join(["specdl", "train", str(self.folder / "spec.yaml"), "--resume", str(self.folder)])
+        raise Interrupted(f"stopped at step {self.position.step}; to go on:\n  {command}", stop.received)
 
     def _fail(self, value: float) -> None:
         trouble = Trouble(
