@@ -91,6 +91,10 @@ class Poisoned(Exception):
     """A mistake was recorded; the entry at hand has no value."""
 
 
+class Abandoned(Exception):
+    """A spec asks for too much, or has very many mistakes: they are recorded, and the rest is left alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """Where an entry stands: the frame, the function under construction, the loop variables, what flows in.

@@ -56,6 +56,18 @@ def describe_failure(trouble: Trouble, recipe: Recipe) -> str:
     return "\n".join(lines)
 
 
+def describe_complaint(error: Exception) -> str:
+    """The message of a run in which PyTorch refused to compute a step."""
+    (first, *_) = str(error).strip().splitlines() or [""]
+    return "\n".join(
+        [f"PyTorch can't compute a step: {type(error).__name__}: {first}", *(f"  {note}" for note in _notes(error))]
+    )
+
+
+def _notes(error: Exception) -> list[str]:
+    return list(getattr(error, "__notes__", []))
+
+
 def out_of_memory(recipe: Recipe, device: torch.device) -> str:
     """What to do when a device's memory doesn't suffice. The batch size is never changed by itself."""
     assert recipe.data is not None

@@ -190,9 +190,13 @@ def pick_progress() -> Progress:
 def introduction(plan: Plan) -> str:
     """What a run says first."""
     return (
-        f"training {plan.name} ({plan.parameters:,} parameters) on {plan.examples:,} examples, {plan.device}, "
-        f"{plan.epochs} epochs ({plan.total_steps:,} steps) -> {plan.folder}"
+        f"training {plan.name} ({_count(plan.parameters, 'parameter')}) on {_count(plan.examples, 'example')}, "
+        f"{plan.device}, {_count(plan.epochs, 'epoch')} ({_count(plan.total_steps, 'step')}) -> {plan.folder}"
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def shown(row: Mapping[str, float | int]) -> dict[str, float]:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from torch.utils.flop_counter import FlopCounterMode
 
-from specdl.analysis.cost import cost
+from specdl.analysis.cost import cost, cost_rows
 from specdl.api import Model
 from tests.conftest import compiled
 from tests.unit.small_specs import FEATURES, small_specs
@@ -29,7 +29,7 @@ def test_small_specs_cost_what_pytorch_counts(text: str) -> None:
     assert model.cost.trainable_parameters == model.parameters
     assert model.cost.parameter_bytes == sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     assert model.cost.flops == counted(model, torch.ones(1, FEATURES))
-    top = [row for row in model.cost.rows if row.depth == 0]
+    top = [row for row in cost_rows(model.program) if row.depth == 0]
     assert sum(row.parameters for row in top) == model.parameters
     assert sum(int(str(row.flops)) for row in top) == model.cost.flops
 
@@ -39,7 +39,7 @@ def test_rows_below_what_is_not_run_cost_no_flops() -> None:
         "inputs: {x: [4]}\nlayers:\n  - dead = sequence:\n      - linear: 8\n      - inner = sequence: [linear: 3]\n"
         "  - logits = linear(x): 2\n"
     )
-    rows = {row.path: (row.parameters, row.flops) for row in model.cost.rows}
+    rows = {row.path: (row.parameters, row.flops) for row in cost_rows(model.program)}
     assert rows["dead.0"] == (40, 0)
     assert rows["dead.inner.0"] == (27, 0)
     assert rows["logits"] == (10, 16)

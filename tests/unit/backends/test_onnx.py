@@ -431,14 +431,14 @@ def test_a_full_disk_keeps_the_file_before(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "m.onnx"
     path.write_bytes(b"an older file")
     monkeypatch.setattr(onnx, "save_model", full)
-    with pytest.raises(EnvironmentFailure, match=r"can't write .*m\.onnx: No space left on device"):
+    with pytest.raises(EnvironmentFailure, match=r"can't write .*m\.onnx`: No space left on device"):
         compiled(LINEAR).export_onnx(path)
     assert path.read_bytes() == b"an older file"
     assert [file.name for file in tmp_path.iterdir()] == ["m.onnx"]
 
 
 def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentFailure, match="No such file or directory"):
+    with pytest.raises(EnvironmentFailure, match="there is no folder"):
         compiled(LINEAR).export_onnx(tmp_path / "nowhere" / "m.onnx")
 
 
