@@ -153,14 +153,12 @@ class Calls(Resolver):
             weights = op.weights(*types)
         except TypeRuleError as error:
             raise self.type_error(error, op.operator, inputs, entry, spans, site.frame) from None
-<<<<<<< HEAD
         if any(too_complicated(dim) for type in outputs for dim in type.shape):
             message = f"`{op.operator}` gives a size that is too large"
-=======
+            raise self.fail(site.frame, "E0210", message, entry.operator.span)
         count = sum(math.prod(weight.shape) for weight in weights)
         if count > MAX_WEIGHTS:
             message = f"`{op.operator}` would have {count:.1e} weights; a layer may have {MAX_WEIGHTS:.0e}"
->>>>>>> back
             raise self.fail(site.frame, "E0210", message, entry.operator.span)
         names = op.output_names(len(outputs))
         node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, bool(weights), names)
