@@ -177,9 +177,7 @@ def _input(name: str, data: Any, elaborator: Elaborator, draft: FunctionDraft, f
         return broken
     dims: list[Dim] = [BATCH]
     for index, size in enumerate(sizes):
-        if isinstance(size, SymDim) or (
-            isinstance(size, int) and not isinstance(size, bool) and 1 <= size < MAX_SIZE
-        ):
+        if isinstance(size, SymDim) or (isinstance(size, int) and not isinstance(size, bool) and 1 <= size < MAX_SIZE):
             dims.append(size)
         elif isinstance(size, str) and size.isidentifier() and size != "N":
             dims.append(symbol(size))

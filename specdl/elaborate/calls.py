@@ -5,6 +5,7 @@ A block is elaborated once for each set of parameters and input types, and share
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,6 +34,26 @@ MAX_STEPS = 300_000
 BLOCK_STEPS = 20  # a block costs about as much as so many entries
 MAX_FAILURES = 2_000
 MAX_LAYERS = 100_000
+
+
+_ATTRIBUTES = """
+    T_destination _apply _backward_hooks _backward_pre_hooks _buffers _call_impl _compiled_call_impl
+    _forward_hooks _forward_hooks_always_called _forward_hooks_with_kwargs _forward_pre_hooks
+    _forward_pre_hooks_with_kwargs _get_backward_hooks _get_backward_pre_hooks _get_name _is_full_backward_hook
+    _load_from_state_dict _load_state_dict_post_hooks _load_state_dict_pre_hooks
+    _maybe_warn_non_full_backward_hook _modules _named_members _non_persistent_buffers_set _parameters
+    _register_load_state_dict_pre_hook _register_state_dict_hook _replicate_for_data_parallel
+    _save_to_state_dict _slow_forward _state_dict_hooks _state_dict_pre_hooks _version _wrapped_call_impl
+    add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval
+    extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict
+    modules mtia named_buffers named_children named_modules named_parameters parameters register_backward_hook
+    register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
+    register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook
+    register_module register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
+    set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu zero_grad
+"""
+MODULE_ATTRIBUTES = frozenset(_ATTRIBUTES.split())
+"""What every `nn.Module` has (a test holds the list against PyTorch's own)."""
 
 
 class Calls(Resolver):
@@ -197,6 +218,7 @@ class Calls(Resolver):
 
     def enter(self, node: NodeDraft, site: Site) -> None:
         """Adds a named node to its level; two layers with weights can't share a name."""
+        self.check_attribute(node, site)
         holder = site.draft.name_layer(node)
         if holder is not None:
             message = f"two layers with weights are called `{node.name}`"
@@ -208,6 +230,17 @@ class Calls(Resolver):
             node.name = site.draft.free_layer_name(node.name)
             site.draft.name_layer(node)
         site.draft.nodes.append(node)
+
+    def check_attribute(self, node: NodeDraft, site: Site) -> None:
+        """A layer is an attribute of its `nn.Module`: its name can't be a word of Python, or one that the class has."""
+        name = node.name
+        if name not in MODULE_ATTRIBUTES and not name.startswith("__") and not keyword.iskeyword(name):
+            return
+        if isinstance(node.callee, Op) and node.callee.torch_module(*_types(node.inputs)) is None:
+            return  # a function has no attribute
+        owner = "Python" if keyword.iskeyword(name) else "PyTorch's `nn.Module`"
+        message = f"no layer can be called `{name}`: it is a word of {owner}"
+        self.fail(site.frame, "E0106", message, node.span, help=f"e.g. `{name.strip('_')}_layer = …`")
 
     def finish(self, node: NodeDraft, own_name: str | None, draft: FunctionDraft) -> Bound:
         """Makes the values of a node."""
