@@ -120,7 +120,8 @@ def write_forward(function: Function, attributes: Mapping[str, str], loops: Mapp
             if not unused:
                 lines.append(Line(f"return {expression}", node.span, _comment(node, types)))
                 return Forward(parameter_names(function), tuple(lines))
-        if last and len(node.outputs) > 1 and node.outputs == function.outputs and not function.training_outputs:
+        several = isinstance(node.callee, str) and len(node.outputs) > 1  # an LSTM gives `output, (h, c)`
+        if last and several and node.outputs == function.outputs and not function.training_outputs:
             lines.append(Line(f"return {expression}", node.span))
             return Forward(parameter_names(function), tuple(lines))
         targets = [variables.assign(name, node, position, index == 0) for index, name in enumerate(node.outputs)]
