@@ -1,33 +1,29 @@
 """`elaborate`: a parsed spec becomes a typed program.
 
-Inputs are typed, the network is elaborated, then the losses: supervised learning is one training step,
-written as a function over the batch's fields that calls the network.
+The networks are elaborated, then the training steps, which are functions over the batch's fields that call them
+(supervised learning is one such step), then how samples are made.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from specdl.diagnostics import Diagnostics, Note, did_you_mean
 from specdl.elaborate.calls import MAX_LAYERS
-from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, freeze, localize
+from specdl.elaborate.drafts import FunctionDraft, freeze
 from specdl.elaborate.elaborator import Elaborator
-from specdl.elaborate.scopes import Abandoned, EntryScope, Frame, Poisoned, Site
-from specdl.ir.dims import BATCH, Dim, SymDim, symbol
-from specdl.ir.program import Function, LossTerm, Program, Step
-from specdl.ir.types import DTYPES, TensorType
-from specdl.spec.entries import Argument, Entry, parse_entry
+from specdl.elaborate.networks import Network, Networks
+from specdl.elaborate.scopes import EntryScope, Frame, Poisoned
+from specdl.ir.dims import BATCH, SymDim
+from specdl.ir.program import Function, Program, Step
+from specdl.ir.types import TensorType
 from specdl.spec.file import Spec
-from specdl.spec.validate import show
+from specdl.spec.models import NETWORK
 
-MAX_INPUT_SIZE = 2**40
-"""The largest size of an input's axis: PyTorch counts elements with 63 bits."""
-
-NETWORK = "model"
-"""The name of a spec's only network."""
+if TYPE_CHECKING:
+    from specdl.elaborate.steps import Steps
 
 
 def bind_sections(spec: Spec, diagnostics: Diagnostics) -> tuple[Elaborator, dict[str, Any]]:
@@ -78,44 +74,70 @@ def _lists(value: Any) -> Any:
     return {key: _lists(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def elaborate(elaborator: Elaborator, fields: Mapping[str, TensorType] | None = None) -> Program | None:
-    """The program of a spec, or None after mistakes. `fields` are the types of a batch's fields, where known."""
+def elaborate(
+    elaborator: Elaborator, fields: Mapping[str, TensorType] | None = None, measured: Collection[str] = ()
+) -> Program | None:
+    """The program of a spec, or None after mistakes.
+
+    `fields` are the types of a batch's fields, where known; `measured` names the values that metrics read.
+    """
     spec, diagnostics = elaborator.spec, elaborator.diagnostics
-    draft = _root(spec)
-    draft.key = elaborator.unique_key(spec.name)
-    frame = Frame(draft, {}, elaborator.params)
-    flow: Ref | None = None
-    for name, data in spec.inputs.items():
-        ref = _input(name, data, elaborator, draft, frame)
-        frame.values[name] = ref
-        flow = flow or ref
-    if not spec.layers:
-        return None
-    try:
-        last = elaborator.entries(spec.layers, Site(frame, draft, flow=flow))
-        elaborator.outputs(draft, frame, last, spec.outputs, spec.spans.child("outputs"), spec.spans.key("layers"))
-    except (Poisoned, Abandoned):
-        return None
-    if fields is not None:
-        _check_fields(spec, draft, fields, diagnostics)
-    entries = _loss_entries(spec, draft, fields, diagnostics)
-    _training_outputs(entries, draft, frame, fields or {})
-    functions: dict[str, Function] = {}
+    networks = Networks(elaborator).all()
+    if fields is None and spec.steps is not None and "data" not in spec.data:
+        fields = {}  # a step may draw all that it needs
     steps: tuple[Step, ...] = ()
-    if entries and fields is not None and not diagnostics.failed:
-        steps = _supervised(elaborator, entries, draft, fields, functions)
-    _warn_unused(elaborator)
-    if diagnostics.failed:
+    functions: dict[str, Function] = {}
+    used = set(elaborator.used_blocks)
+    sample: str | None = None
+    if any(part is not None for part in (spec.loss, spec.losses, spec.steps, spec.sample)):
+        # Here, because the classes of losses take a fifth of the time that a spec without them needs.
+        from specdl.elaborate.steps import Steps
+
+        made = Steps(elaborator, networks, fields or {}, measured)
+        if spec.steps is None:
+            steps = _supervised(made, networks, fields)
+        elif fields is not None and len(networks) == len(spec.networks):
+            steps = made.all(spec.steps)
+        if spec.sample is not None and len(networks) == len(spec.networks):
+            sample = made.sample(spec.sample)
+        functions = made.functions
+        used |= made.elaborator.used_blocks
+    _warn_unused(elaborator, used)
+    if diagnostics.failed or not networks:
         return None
     ordered: dict[str, Function] = {}
-    for block in elaborator.blocks.values():
-        freeze(block, ordered)
-    freeze(draft, ordered)
-    if _unrolled(ordered)[draft.key] > MAX_LAYERS:
-        message = f"a spec may have {MAX_LAYERS:,} layers, the calls of blocks unrolled"
-        diagnostics.add("E0210", message, spec.spans.key("layers"))
-        return None
-    return Program(spec.name, ordered | functions, {NETWORK: draft.key}, steps)
+    for network in networks.values():
+        for block in network.elaborator.blocks.values():
+            freeze(block, ordered)
+        freeze(network.draft, ordered)
+    unrolled = _unrolled(ordered)
+    for network in networks.values():
+        if unrolled[network.draft.key] > MAX_LAYERS:
+            message = f"a spec may have {MAX_LAYERS:,} layers, the calls of blocks unrolled"
+            diagnostics.add("E0210", message, network.spec.spans.key("layers"))
+            return None
+    origins = {name: network.origin for name, network in networks.items() if network.origin is not None}
+    keys = {name: network.draft.key for name, network in networks.items()}
+    return Program(spec.name, ordered | functions, keys, steps, origins, sample)
+
+
+def _supervised(
+    made: Steps, networks: Mapping[str, Network], fields: Mapping[str, TensorType] | None
+) -> tuple[Step, ...]:
+    """The step that `loss` and `losses` are short for; none where there are none, or after a mistake."""
+    spec, diagnostics = made.spec, made.diagnostics
+    written = "loss" if spec.loss is not None else "losses"
+    if spec.loss is None and spec.losses is None:
+        return ()
+    if len(spec.networks) > 1:
+        help = "write a step for each network under `steps:`"
+        diagnostics.add("E0702", f"`{written}` is for a single network", spec.spans.key(written), help=help)
+        return ()
+    for network in networks.values():
+        if fields is not None:
+            _check_fields(spec, network, fields, diagnostics)
+        return made.supervised(network, fields is not None)
+    return ()
 
 
 def _unrolled(functions: Mapping[str, Function]) -> dict[str, int]:
@@ -131,77 +153,10 @@ def _root(spec: Spec) -> FunctionDraft:
     return FunctionDraft(spec.name, spec.name, "network", spec.spans.key("layers"))
 
 
-def _input(name: str, data: Any, elaborator: Elaborator, draft: FunctionDraft, frame: Frame) -> Ref:
-    spec, diagnostics = elaborator.spec, elaborator.diagnostics
-    spans = spec.spans.child("inputs", name)
-    span = spec.spans.child("inputs").key(name)
-    broken = Ref(draft, name, None, span)
-    if not name.isidentifier() or name in {"_", "input"}:
-        diagnostics.add(
-            "E0106", f"`{name}` is not a name for an input", span, help="names have letters, digits and `_`"
-        )
-        return broken
-    dtype: Any = "float32"
-    shape: Any = data
-    shape_spans = spans
-    if isinstance(data, Mapping):
-        for key in data:
-            if key not in {"shape", "dtype"}:
-                diagnostics.add(
-                    "E0201",
-                    f"an input has no `{key}`",
-                    spans.key(key),
-                    help=did_you_mean(key, ["shape", "dtype"]) or "it has `shape` and `dtype`",
-                )
-                return broken
-        if "shape" not in data:
-            diagnostics.add(
-                "E0202", f"the input `{name}` needs a `shape`", span, help="e.g. `{shape: [T], dtype: int64}`"
-            )
-            return broken
-        shape, dtype, shape_spans = data["shape"], data.get("dtype", "float32"), spans.child("shape")
-    if dtype not in DTYPES:
-        diagnostics.add(
-            "E0203",
-            f"there is no dtype {show(dtype)}",
-            spans.at("dtype"),
-            help=did_you_mean(str(dtype), DTYPES) or f"one of {', '.join(DTYPES)}",
-        )
-        return broken
-    try:
-        sizes = elaborator.resolve(shape, shape_spans, EntryScope(frame, {}, None))
-    except Poisoned:
-        return broken
-    if not isinstance(sizes, tuple):
-        diagnostics.add(
-            "E0203",
-            f"the shape of `{name}` must be a list of sizes without the batch, got {show(sizes)}",
-            shape_spans.span,
-            help="e.g. `[3, 224, 224]`",
-        )
-        return broken
-    dims: list[Dim] = [BATCH]
-    for index, size in enumerate(sizes):
-        whole = isinstance(size, int) and not isinstance(size, bool)
-        if isinstance(size, SymDim) or (whole and 1 <= size <= MAX_INPUT_SIZE):
-            dims.append(size)
-        elif isinstance(size, str) and size.isidentifier() and size != "N":
-            dims.append(symbol(size))
-        else:
-            help = "a number from 1, or a name such as `T` for a size known at run time"
-            if size in ("N", None, -1):
-                help = "the batch is implied: leave it out"
-            elif whole and size > MAX_INPUT_SIZE:
-                help = f"a size is at most {MAX_INPUT_SIZE:,}"
-            diagnostics.add("E0203", f"{show(size)} is not a size", shape_spans.at(index), help=help)
-            return broken
-    return draft.add_input(name, TensorType(tuple(dims), dtype), span)
-
-
-def _check_fields(spec: Spec, draft: FunctionDraft, fields: Mapping[str, TensorType], diagnostics: Diagnostics) -> None:
+def _check_fields(spec: Spec, network: Network, fields: Mapping[str, TensorType], diagnostics: Diagnostics) -> None:
     """Each input of the network takes the field of its name; their types must agree."""
-    for value in draft.inputs:
-        span = spec.spans.child("inputs").key(value.name)
+    for value in network.draft.inputs:
+        span = network.spec.spans.child("inputs").key(value.name)
         given = fields.get(value.name)
         if given is None:
             listing = ", ".join(f"`{name}`" for name in fields)
@@ -216,7 +171,7 @@ def _check_fields(spec: Spec, draft: FunctionDraft, fields: Mapping[str, TensorT
             diagnostics.add(
                 "E0204",
                 f"the input `{value.name}` is {value.type}, but the data gives {given}",
-                spec.spans.at("inputs", value.name),
+                network.spec.spans.at("inputs", value.name),
                 notes=[Note("the data source is here", spec.spans.at("data"))],
                 help="change the input, or transform the data (`data: {transforms: [...]}`)",
             )
@@ -230,178 +185,12 @@ def _fits(given: TensorType, wanted: TensorType) -> bool:
     )
 
 
-# ---- losses ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _LossEntry:
-    entry: Entry
-    weight: float
-    name: str
-
-
-def _loss_entries(
-    spec: Spec, draft: FunctionDraft, fields: Mapping[str, TensorType] | None, diagnostics: Diagnostics
-) -> tuple[_LossEntry, ...]:
-    entries = spec.losses
-    if entries is None:
-        if spec.loss is None:
-            return ()
-        short = _short_loss(spec, draft, fields, diagnostics)
-        entries = () if short is None else (short,)
-    found: list[_LossEntry] = []
-    names: set[str] = set()
-    for entry in entries:
-        weight: Any = 1.0
-        arguments = entry.arguments
-        if isinstance(arguments, Mapping) and "weight" in arguments:
-            weight = arguments["weight"]
-            arguments = {key: value for key, value in arguments.items() if key != "weight"}
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-            diagnostics.add("E0203", f"`weight` must be a number, got {show(weight)}", entry.spans.at("weight"))
-            continue
-        base = entry.targets[0].value if entry.targets else entry.operator.value
-        name, number = base, 1
-        while name in names:
-            number += 1
-            name = f"{base}_{number}"
-        names.add(name)
-        found.append(_LossEntry(_with_arguments(entry, arguments), float(weight), name))
-    return tuple(found)
-
-
-def _with_arguments(entry: Entry, arguments: Any) -> Entry:
-    return Entry(
-        targets=entry.targets,
-        operator=entry.operator,
-        inputs=entry.inputs,
-        arguments=arguments,
-        spans=entry.spans,
-        span=entry.span,
-        when=entry.when,
-        when_spans=entry.when_spans,
-    )
-
-
-def _short_loss(
-    spec: Spec, draft: FunctionDraft, fields: Mapping[str, TensorType] | None, diagnostics: Diagnostics
-) -> Entry | None:
-    """`loss: cross_entropy` is the last output against the label."""
-    spans = spec.spans.child("loss")
-    entry = parse_entry(spec.loss, spans, diagnostics)
-    if entry is None:
-        return None
-    if entry.inputs is not None:
-        diagnostics.add(
-            "E0114",
-            "`loss` is short for the last output against the label",
-            spans.span,
-            help="write terms with inputs under `losses:`",
-        )
-        return None
-    label = label_field(draft, fields)
-    if label is None:
-        diagnostics.add(
-            "E0314",
-            "the data has no single field to compare the output with",
-            spans.span,
-            help="name it: `losses: [cross_entropy(logits, label)]`",
-        )
-        return None
-    place = entry.operator.span
-    inputs = (Argument(draft.output_names[-1], None, place), Argument(label, None, place))
-    return Entry(entry.targets, entry.operator, inputs, entry.arguments, entry.spans, place)
-
-
-def label_field(draft: FunctionDraft, fields: Mapping[str, TensorType] | None) -> str | None:
-    """The field that the output is compared with: `label`, or the only field that is no input."""
-    if fields is None or "label" in fields:
-        return "label"
-    inputs = {value.name for value in draft.inputs}
-    others = [name for name in fields if name not in inputs]
-    return others[0] if len(others) == 1 else None
-
-
-def _training_outputs(
-    entries: Sequence[_LossEntry], draft: FunctionDraft, frame: Frame, fields: Mapping[str, Any]
-) -> None:
-    """Values that only a loss reads become outputs in training (LANGUAGE rule 10)."""
-    for item in entries:
-        for argument in item.entry.inputs or ():
-            name = str(argument.value)
-            bound = frame.values.get(name)
-            if name in fields or name in draft.output_names or not isinstance(bound, Ref) or bound.type is None:
-                continue
-            ref = localize(bound, draft)
-            if any(value.name == ref.name for value in draft.inputs):
-                continue
-            draft.outputs.append(ref.name)
-            draft.output_names.append(name)
-            draft.training_outputs += 1
-
-
-def _supervised(
-    elaborator: Elaborator,
-    entries: Sequence[_LossEntry],
-    network: FunctionDraft,
-    fields: Mapping[str, TensorType],
-    functions: dict[str, Function],
-) -> tuple[Step, ...]:
-    from specdl.objectives.losses import LOSSES
-
-    spec = elaborator.spec
-    inner = Elaborator(spec, elaborator.diagnostics, LOSSES)
-    inner.params = elaborator.params
-    inner.keys = elaborator.keys
-    types = network.output_types()
-    keys: list[str] = []
-    terms: list[LossTerm] = []
-    for training in (True, False):
-        name = "supervised" if training else "supervised_evaluation"
-        draft = FunctionDraft(
-            inner.unique_key(name), name, "step", spec.spans.key("loss" if spec.losses is None else "losses")
-        )
-        frame = Frame(draft, {}, elaborator.params)
-        for field_name, type in fields.items():
-            frame.values[field_name] = draft.add_input(field_name, type, spec.spans.at("data"))
-        count = len(network.outputs) - (0 if training else network.training_outputs)
-        call = NodeDraft(NETWORK, network.key, [], [], types[:count], network.span, True)
-        for value in network.inputs:
-            bound = frame.values[value.name]
-            assert isinstance(bound, Ref)
-            call.inputs.append(bound)
-        draft.nodes.append(call)
-        outputs: list[Ref] = []
-        for output_name, type in zip(network.output_names[:count], call.types, strict=True):
-            # A field shadows nothing: an output of the same name is the output from here on.
-            unique = draft.unique(output_name)
-            call.outputs.append(unique)
-            outputs.append(Ref(draft, unique, type, network.span))
-            frame.values[output_name] = outputs[-1]
-        for item in entries:
-            reads = [str(argument.value) for argument in item.entry.inputs or ()]
-            if not training and any(name in network.output_names[count:] for name in reads):
-                continue
-            result = inner.entry(item.entry, Site(frame, draft, flow=outputs[-1]))
-            if isinstance(result, Ref) and result.type is not None and result.draft is draft and result not in outputs:
-                draft.outputs.append(result.name)
-                draft.output_names.append(item.name)
-                if training:
-                    terms.append(LossTerm(item.name, item.weight, item.entry.span))
-        for ref, output_name in zip(outputs, network.output_names, strict=False):
-            draft.outputs.append(ref.name)
-            draft.output_names.append(output_name)
-        freeze(draft, functions)
-        keys.append(draft.key)
-    return (Step("supervised", keys[0], keys[1], (NETWORK,), tuple(terms)),)
-
-
-def _warn_unused(elaborator: Elaborator) -> None:
+def _warn_unused(elaborator: Elaborator, used: Collection[str]) -> None:
     """Warns of blocks that nothing names: not a call, not a parameter, not another variant."""
     for name, block in elaborator.spec.blocks.items():
         named = len(re.findall(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", elaborator.spec.text))
-        if name not in elaborator.used_blocks and named < 2:
+        if name not in elaborator.used_blocks and name not in used and named < 2:
             elaborator.diagnostics.add("W0001", f"the block `{name}` is never used", block.span, severity="warning")
 
 
-__all__ = ["NETWORK", "bind_sections", "elaborate", "label_field"]
+__all__ = ["NETWORK", "bind_sections", "elaborate"]

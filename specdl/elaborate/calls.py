@@ -92,6 +92,10 @@ class Calls(Resolver):
         if block is not None:
             return self.block(entry, block, arguments, spans, own_name, site)
         cls = self.losses.get(name) or OPERATORS.get(name)
+        if any(network.name == name for network in self.spec.networks) and "models" in self.spec.data:
+            message = f"`{name}` is a network, which only `steps` and `sample` call"
+            advice = "make it a block, to use it inside another network"
+            raise self.fail(site.frame, "E0703", message, name_span, help=advice)
         if cls is None:
             help = unknown_operator_help(name, [*self.losses, *OPERATORS, *self.spec.blocks, *STRUCTURAL])
             raise self.fail(site.frame, "E0205", f"there is no operator or block `{name}`", name_span, help=help)
@@ -223,7 +227,7 @@ class Calls(Resolver):
     def check_reserved(self, node: NodeDraft, entry: Entry, site: Site) -> None:
         """Records a layer whose module would take the name of an attribute that PyTorch's modules have."""
         why = why_reserved(node.name, sequential=site.draft.counted)
-        if why is None or site.draft.kind == "step":
+        if why is None or site.draft.kind in {"step", "sample", "loop"}:
             return
         if isinstance(node.callee, Op) and node.callee.torch_module(*_types(node.inputs)) is None:
             return  # only a value: it becomes no attribute
@@ -445,7 +449,7 @@ class Calls(Resolver):
             )
         text = str(entry.arguments)
         try:
-            op = self.compute_op(text, entry, site)
+            op, numbers = self.compute_op(text, entry, site)
         except ComputeError as error:
             place = entry.spans.text(error.offset, error.length)
             raise self.fail(frame, "E0403", error.message, place, help=error.help) from None
@@ -455,7 +459,7 @@ class Calls(Resolver):
             name = _NUMBERED.sub(r".\1", encoded)
             place = entry.spans.text(max(text.find(name), 0), len(name))
             try:
-                bound = site.flow if name == "_" else self.value(name, place, frame)
+                bound = site.flow if name == "_" else numbers.get(name) or self.value(name, place, frame)
                 if bound is None:
                     raise self.no_flow(frame, place)
                 if isinstance(bound, Absent):
@@ -469,14 +473,19 @@ class Calls(Resolver):
             inputs.append(self.like(entry, site))
         return self.emit(entry, op, inputs, own_name, entry.spans, site)
 
-    def compute_op(self, text: str, entry: Entry, site: Site) -> Compute:
-        """Parses a `compute` with its `$` expressions as constants. Raises `ComputeError` and `Poisoned`."""
+    def compute_op(self, text: str, entry: Entry, site: Site) -> tuple[Compute, dict[str, Ref]]:
+        """Parses a `compute` with its `$` expressions as constants. Raises `ComputeError` and `Poisoned`.
+
+        An expression that is only a number at run time stays a name; the second result says of which value.
+        """
         try:
             parts = pieces(text)
         except ExpressionError as error:
             self.expression_error(error, entry.spans, site.scope)
             raise Poisoned from None
         constants: dict[str, Any] = {}
+        numbers: dict[str, Ref] = {}
+        written: dict[str, str] = {}
         out: list[str] = []
         for part in parts:
             if not part.expression:
@@ -487,8 +496,12 @@ class Calls(Resolver):
             lead, trail = (1, 0) if text[part.offset - 1] == "$" else (2, 1)
             start, width = part.offset - lead, len(part.text) + lead + trail
             place = entry.spans.text(start, width)
-            placeholder = f"__{len(constants)}".ljust(width, "_")
-            constants[placeholder] = self.resolve(text[start : start + width], SpanTree(place, inner=place), site.scope)
+            placeholder = f"__{len(constants) + len(numbers)}".ljust(width, "_")
+            value = self.number(text[start : start + width], SpanTree(place, inner=place), site)
+            if isinstance(value, Ref):
+                numbers[placeholder], written[placeholder] = value, text[start : start + width]
+            else:
+                constants[placeholder] = value
             out.append(placeholder)
         encoded = "".join(out)
         try:
@@ -500,7 +513,14 @@ class Calls(Resolver):
             )
             message = _NUMBERED.sub(r".\1", error.message)
             raise ComputeError(message, offset, max(end - offset, 1), error.help) from None
-        return op.model_copy(update={"text": _NUMBERED.sub(r".\1", op.text)})
+        readable = _NUMBERED.sub(r".\1", op.text)
+        for placeholder, expression in written.items():
+            readable = readable.replace(placeholder, expression)
+        return op.model_copy(update={"text": readable}), numbers
+
+    def number(self, text: str, spans: SpanTree, site: Site) -> Any:
+        """An expression in a `compute`: its value, or the value of the program that it is at run time."""
+        return self.resolve(text, spans, site.scope)
 
     def call_again(self, entry: Entry, own_name: str | None, site: Site) -> Bound:
         """`call(x): head`: a layer that exists, run again with the same weights."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from specdl.diagnostics import Span
-from specdl.ir.program import Function, FunctionKind, Node, Residual, Value
+from specdl.ir.program import Function, FunctionKind, Loop, Node, Residual, Value
 from specdl.ir.types import TensorType
 from specdl.ops.base import Op
 
@@ -40,6 +40,8 @@ class NodeDraft:
     has_weights: bool
     output_names: tuple[str, ...] = ()
     shares: str | None = None
+    network: str | None = None
+    loop: Loop | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -114,6 +116,10 @@ class FunctionDraft:
             self._exported[inner.name] = found
         return found
 
+    def remember(self, inner: Ref, outer: Ref) -> None:
+        """Notes that a value of this group is already an output of its call."""
+        self._exported.setdefault(inner.name, outer)
+
     def inside(self, other: FunctionDraft) -> bool:
         """Whether this function is `other` or a group somewhere in it."""
         draft: FunctionDraft | None = self
@@ -122,6 +128,14 @@ class FunctionDraft:
                 return True
             draft = draft.parent
         return False
+
+    @property
+    def root(self) -> FunctionDraft:
+        """The block, network or step that this function is a group in, or is itself."""
+        draft = self
+        while draft.parent is not None:
+            draft = draft.parent
+        return draft
 
     def has_weights(self) -> bool:
         """Whether any layer in this function has weights."""
@@ -202,6 +216,8 @@ def freeze(draft: FunctionDraft, functions: dict[str, Function]) -> None:
                 types=tuple(node.types),
                 span=node.span,
                 shares=node.shares,
+                network=node.network,
+                loop=node.loop,
             )
         )
     functions[draft.key] = Function(

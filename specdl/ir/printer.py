@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from specdl.ir.program import Function, Node, Program
+from specdl.ir.program import Function, LossTerm, Node, Origin, Program
 
 
 def print_program(program: Program) -> str:
     """Every function, callees first, then the training steps."""
     blocks = [_function(function) for function in program.functions.values()]
     for step in program.steps:
-        terms = ", ".join(term.name if term.weight == 1 else f"{term.weight:g} * {term.name}" for term in step.terms)
-        blocks.append(f"step {step.name}: {step.function} updates {', '.join(step.update)} by {terms}")
+        terms = ", ".join(_term(term) for term in step.terms)
+        every = "" if step.every == 1 else f" every {step.every}"
+        blocks.append(f"step {step.name}: {step.function}{every} updates {', '.join(step.update)} by {terms}")
+        others = ", ".join(f"{name} in {mode} mode" for name, mode in step.modes.items() if mode == "eval")
+        evaluation = "" if step.evaluation == step.function else f"evaluated by {step.evaluation}"
+        blocks[-1] += "".join(f", {text}" for text in (others, evaluation) if text)
+    if program.sample is not None:
+        blocks.append(f"sample: {program.sample}")
+    blocks.extend(f"network {name}: {_origin(origin)}" for name, origin in program.origins.items())
     networks = ", ".join(f"{name} = @{key}" for name, key in program.networks.items())
     return "\n\n".join([f"program {program.name}: {networks}", *blocks]) + "\n"
+
+
+def _term(term: LossTerm) -> str:
+    if isinstance(term.weight, (int, float)):
+        return term.name if term.weight == 1 else f"{term.weight:g} * {term.name}"
+    return f"{term.weight.name} {_mapping(term.weight.given())} * {term.name}"
+
+
+def _origin(origin: Origin) -> str:
+    if origin.average_of is not None:
+        return f"the average of {origin.average_of} with decay {origin.decay:g}"
+    which = "" if origin.network is None else f"{origin.network} of "
+    return f"{which}the run {origin.run}{', frozen' if origin.frozen else ''}"
 
 
 def _function(function: Function) -> str:
@@ -41,7 +61,7 @@ def _node(node: Node) -> str:
     left = ", ".join(f"%{name}" for name in node.outputs)
     inputs = ", ".join("-" if name is None else f"%{name}" for name in node.inputs)
     if isinstance(node.callee, str):
-        callee, arguments = f"@{node.callee}", ""
+        callee, arguments = f"{node.network or ''}@{node.callee}", ""
     else:
         given = node.callee.given()
         callee, arguments = node.callee.operator, f" {_mapping(given)}" if given else ""
@@ -55,7 +75,15 @@ def _node(node: Node) -> str:
         )
         if on
     )
+    if node.loop is not None:
+        columns = "".join(f" {_column(column)}" for column in node.loop.columns)
+        arguments = f" {node.loop.count} times, {node.loop.carried} carried{',' if columns else ''}{columns}"
     return f"{left} = {callee}({inputs}){arguments} : {types}{marks}  # {node.name}, line {node.span.line}"
+
+
+def _column(values: Sequence[Any]) -> str:
+    shown = [*values[:3], "…", values[-1]] if len(values) > 5 else values
+    return f"[{', '.join(map(_value, shown))}]"
 
 
 def _mapping(values: Mapping[str, Any]) -> str:

@@ -18,10 +18,18 @@ from specdl.diagnostics import Span
 from specdl.ir.types import TensorType
 
 if TYPE_CHECKING:
+    from specdl.objectives.schedulers import Scheduler
     from specdl.ops.base import Op
 
-FunctionKind = Literal["network", "block", "group", "iteration", "step"]
-"""What a function was in the spec: a network, a block, a named group, one iteration (or path), a training step."""
+FunctionKind = Literal["network", "block", "group", "iteration", "step", "sample", "loop"]
+"""What a function was in the spec.
+
+A network, a block, a named group, one iteration (or path), a training step, how samples are made, or the body of a
+run-time loop.
+"""
+
+Mode = Literal["train", "eval"]
+"""The mode of a network while a step runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,9 @@ class Node:
     are names of values, unique within the function; `types` are the types of the outputs. An input that
     is None was left out (an optional input such as a mask). `module` is False for a node that only shares
     the weights of an earlier one (`call`): `shares` is then the name of that layer, relative to this function.
+
+    In a step, `network` names the network of the program that this node calls: its weights are the network's, so
+    all its calls share them. A node with a `loop` runs its callee several times.
     """
 
     name: str
@@ -49,6 +60,8 @@ class Node:
     types: tuple[TensorType, ...]
     span: Span
     shares: str | None = None
+    network: str | None = None
+    loop: Loop | None = None
     training_only: bool = False
     skip: bool = False
     """Nothing needs its value: the layer exists (its weights are keys), but it is not run."""
@@ -97,6 +110,21 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
+class Loop:
+    """What a node that repeats its callee at run time hands from one iteration to the next.
+
+    The callee's first `carried` inputs are, from the second iteration on, its first `carried` outputs of the one
+    before; the node's own inputs begin them. Its last inputs are numbers that change with the iteration: a column
+    of `columns` each, of as many numbers as there are iterations. What lies between stays the same. The node's
+    outputs are those of the last iteration.
+    """
+
+    carried: int
+    count: int
+    columns: tuple[tuple[bool | int | float, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Residual:
     """A residual connection of the spec: the value that leaves, and the node (by position) that adds it back.
 
@@ -111,10 +139,14 @@ class Residual:
 
 @dataclass(frozen=True, slots=True)
 class LossTerm:
-    """One term of a step's loss: which output of the step's function, times `weight`."""
+    """One term of a step's loss: which output of the step's function, times `weight`.
+
+    A weight that changes is a schedule: its factor at the update is the weight. A term that is no single number is
+    averaged.
+    """
 
     name: str
-    weight: float
+    weight: float | Scheduler
     span: Span
 
 
@@ -122,9 +154,10 @@ class LossTerm:
 class Step:
     """A training step: a function over the batch's fields that calls networks and ends in losses.
 
-    `update` names the networks whose parameters it changes. The outputs of `function` are the loss terms,
-    in the order of `terms`, and then the networks' outputs, which metrics read. `evaluation` is the same step
-    in evaluation mode: without the terms that need values which exist only in training.
+    `update` names the networks whose parameters it changes, at every `every`-th update; gradients flow through the
+    others. `modes` says for each network that it calls whether that is in train or eval mode. The outputs of
+    `function` are the loss terms, in the order of `terms`, and then values that metrics read. `evaluation` is the
+    same step in evaluation mode: without the terms that need values which exist only in training.
     """
 
     name: str
@@ -133,16 +166,37 @@ class Step:
     update: tuple[str, ...]
     terms: tuple[LossTerm, ...]
     every: int = 1
+    modes: Mapping[str, Mode] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the weights of a network come from that doesn't begin with its own.
+
+    Either `run`, the folder of an earlier run (and the `network` there), or `average_of`, the network whose moving
+    average it is, with the share `decay` that stays at each update. A `frozen` network is never updated.
+    """
+
+    run: str | None = None
+    network: str | None = None
+    average_of: str | None = None
+    decay: float = 0.0
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled spec. `networks` maps a network's name to its function; a single network is `model`."""
+    """A compiled spec. `networks` maps a network's name to its function; a single network is `model`.
+
+    `origins` has the networks whose weights come from elsewhere. `sample` is the function that makes samples.
+    """
 
     name: str
     functions: Mapping[str, Function]
     networks: Mapping[str, str]
     steps: tuple[Step, ...] = ()
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    sample: str | None = None
 
     @property
     def main(self) -> Function:
@@ -165,5 +219,5 @@ def walk(program: Program, function: Function, prefix: str = "", depth: int = 0)
     for node in function.nodes:
         path = f"{prefix}{node.name}"
         yield Layer(path, node, function, depth)
-        if isinstance(node.callee, str) and node.shares is None:
+        if isinstance(node.callee, str) and node.shares is None and node.network is None:
             yield from walk(program, program.functions[node.callee], f"{path}.", depth + 1)

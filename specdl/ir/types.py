@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from specdl.ir.dims import BATCH, Dim, SymDim, product
+from specdl.ir.dims import BATCH, Dim, SymDim, evaluate, product
 
 DType = Literal["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
 DTYPES: tuple[str, ...] = get_args(DType)
@@ -100,4 +100,40 @@ def broadcast(left: Sequence[Dim], right: Sequence[Dim]) -> tuple[Dim, ...]:
     return tuple(reversed(shape))
 
 
-__all__ = ["BATCH", "DTYPES", "DType", "Dim", "ShapeMismatch", "SymDim", "TensorType", "broadcast", "promote"]
+def bind_symbols(wanted: Sequence[TensorType], given: Sequence[TensorType]) -> dict[str, Dim] | None:
+    """What the symbols in the inputs of a function stand for in a call with values of other types.
+
+    None where they don't fit: another rank, dtype or size, or two sizes for one symbol. The batch is always `N`.
+    """
+    sizes: dict[str, Dim] = {}
+    for want, got in zip(wanted, given, strict=True):
+        if want.rank != got.rank or want.dtype != got.dtype:
+            return None
+        for dim, size in zip(want.shape, got.shape, strict=True):
+            name = str(dim)
+            if dim == BATCH or not isinstance(dim, SymDim) or dim.symbols() != {name}:
+                if evaluate(dim, sizes) != size:
+                    return None
+            elif sizes.setdefault(name, size) != size:
+                return None
+    return sizes
+
+
+def substitute(type: TensorType, sizes: Mapping[str, Dim]) -> TensorType:
+    """The type with its symbols replaced."""
+    return type.with_shape(*(evaluate(dim, sizes) for dim in type.shape)) if sizes else type
+
+
+__all__ = [
+    "BATCH",
+    "DTYPES",
+    "DType",
+    "Dim",
+    "ShapeMismatch",
+    "SymDim",
+    "TensorType",
+    "bind_symbols",
+    "broadcast",
+    "promote",
+    "substitute",
+]

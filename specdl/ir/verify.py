@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from specdl.ir.program import Function, Node, Program
-from specdl.ir.types import TensorType
+from specdl.ir.types import TensorType, bind_symbols, substitute
 
 if TYPE_CHECKING:
     from specdl.ops.base import Op
@@ -21,14 +21,14 @@ class InvalidProgram(AssertionError):
 
 def verify(program: Program) -> Program:
     """The program itself, if it is well-formed. Raises `InvalidProgram`."""
+    for name, key in program.networks.items():
+        if key not in program.functions:
+            raise InvalidProgram(f"network `{name}`: there is no function `{key}`")
     seen: set[str] = set()
     for key, function in program.functions.items():
         _check(key == function.key, function, f"is filed under `{key}`")
         _function(program, function, seen)
         seen.add(key)
-    for name, key in program.networks.items():
-        if key not in program.functions:
-            raise InvalidProgram(f"network `{name}`: there is no function `{key}`")
     for step in program.steps:
         for key in (step.function, step.evaluation):
             if key not in program.functions:
@@ -36,9 +36,22 @@ def verify(program: Program) -> Program:
         for network in step.update:
             if network not in program.networks:
                 raise InvalidProgram(f"step `{step.name}` updates `{network}`, which is no network")
+        for network in step.modes:
+            if network not in program.networks:
+                raise InvalidProgram(f"step `{step.name}` has a mode for `{network}`, which is no network")
+        if step.every < 1:
+            raise InvalidProgram(f"step `{step.name}` runs every {step.every} updates")
         names = program.functions[step.function].output_names
         if tuple(term.name for term in step.terms) != names[: len(step.terms)]:
             raise InvalidProgram(f"step `{step.name}`: its terms are not its function's first outputs")
+    if program.sample is not None and program.sample not in program.functions:
+        raise InvalidProgram(f"there is no function `{program.sample}` to make samples")
+    for name, origin in program.origins.items():
+        if name not in program.networks:
+            raise InvalidProgram(f"`{name}` has an origin, but is no network")
+        of = origin.average_of
+        if of is not None and program.networks.get(of) != program.networks[name]:
+            raise InvalidProgram(f"network `{name}`: its function isn't that of `{of}`, which it averages")
     return program
 
 
@@ -57,9 +70,7 @@ def _function(program: Program, function: Function, seen: set[str]) -> None:
         if isinstance(node.callee, str):
             # Callees come first, so there is no recursion.
             _check(node.callee in seen, function, f"{where} calls `{node.callee}`, which does not come before it")
-            callee = program.functions[node.callee]
-            _check(tuple(value.type for value in callee.inputs) == given, function, f"{where} gives other input types")
-            _check(callee.output_types()[: len(node.types)] == node.types, function, f"{where} has other output types")
+            _call(program, function, node, given)
         else:
             _check(_inferred(node.callee, given) == node.types, function, f"{where} has other types than its operator")
         if node.shares is not None:
@@ -84,6 +95,30 @@ def _function(program: Program, function: Function, seen: set[str]) -> None:
         nodes = (*residual.body, *residual.shortcut, residual.add)
         inside = all(0 <= index < len(function.nodes) for index in nodes) and residual.source in types
         _check(inside, function, "has a residual between nodes or values that it lacks")
+
+
+def _call(program: Program, function: Function, node: Node, given: tuple[TensorType, ...]) -> None:
+    """Checks the types of a node that calls a function."""
+    where, callee = f"node `{node.name}`", program.functions[str(node.callee)]
+    wanted, made = tuple(value.type for value in callee.inputs), callee.output_types()
+    if node.network is not None:
+        _check(program.networks.get(node.network) == node.callee, function, f"{where} is not its network's function")
+        # A network may be called with sizes for its symbols.
+        fits = len(wanted) == len(given)
+        sizes = bind_symbols(wanted, given) if fits else None
+        _check(sizes is not None, function, f"{where} gives other input types")
+        made = tuple(substitute(type, sizes or {}) for type in made)
+    elif node.loop is not None:
+        loop, columns = node.loop, len(node.loop.columns)
+        _check(loop.count >= 1, function, f"{where} has no iterations")
+        _check(loop.carried <= min(len(given), len(made)), function, f"{where} carries more than there is")
+        _check(wanted[: loop.carried] == made[: loop.carried], function, f"{where} carries values of other types")
+        _check(wanted[: len(wanted) - columns] == given, function, f"{where} gives other input types")
+        lengths = {len(column) for column in loop.columns}
+        _check(lengths <= {loop.count}, function, f"{where} has columns of another length than its iterations")
+    else:
+        _check(wanted == given, function, f"{where} gives other input types")
+    _check(made[: len(node.types)] == node.types, function, f"{where} has other output types")
 
 
 def _inferred(op: Op, given: tuple[TensorType, ...]) -> tuple[TensorType, ...] | None:

@@ -112,6 +112,8 @@ class Op(BaseModel):
     """Whether it takes a position in a named `sequence` (LANGUAGE rule 3)."""
     stored: ClassVar[bool] = False
     """Whether the entry is itself a tensor of the model (`parameter`, `buffer`): its name is the whole key."""
+    inline: ClassVar[bool] = False
+    """Whether the source writes it where it is used, and not on a line of its own."""
     takes_numbers: ClassVar[bool] = False
     """Whether a Python number may stand for an input (`add(x, 1)`)."""
 

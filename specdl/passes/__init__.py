@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 from specdl.ir.program import Program
 from specdl.ir.verify import InvalidProgram, verify
+from specdl.passes.gradients import prepare_gradients
 from specdl.passes.liveness import mark_liveness
 from specdl.passes.sharing import share_functions
 
 PASSES: tuple[Callable[[Program], Program], ...] = (
     share_functions,
+    prepare_gradients,
     mark_liveness,
 )
 

@@ -31,12 +31,13 @@ def share_functions(program: Program) -> Program:
     steps = tuple(
         replace(step, function=renamed[step.function], evaluation=renamed[step.evaluation]) for step in program.steps
     )
-    return replace(program, functions=kept, networks=networks, steps=steps)
+    sample = None if program.sample is None else renamed[program.sample]
+    return replace(program, functions=kept, networks=networks, steps=steps, sample=sample)
 
 
 def _form(function: Function) -> Hashable:
     """What a function does, apart from its key, its place and the names of its values."""
-    if function.kind in {"network", "step"}:
+    if function.kind in {"network", "step", "sample"}:
         return function.key
     numbers = {value.name: index for index, value in enumerate(function.inputs)}
     nodes: list[Hashable] = []
@@ -44,7 +45,7 @@ def _form(function: Function) -> Hashable:
         inputs = tuple(None if name is None else numbers[name] for name in node.inputs)
         for name in node.outputs:
             numbers[name] = len(numbers)
-        nodes.append((node.name, node.callee, inputs, len(node.outputs), node.shares))
+        nodes.append((node.name, node.callee, inputs, len(node.outputs), node.shares, node.network, node.loop))
     return (
         # A block keeps its name in the ejected source; a group's name is its caller's business.
         function.name if function.kind == "block" else function.kind,

@@ -15,6 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from specdl.diagnostics import Diagnostics, Span
 from specdl.source import Source, SpanTree
 from specdl.spec.entries import STRUCTURAL, Entry, parse_entries
+from specdl.spec.models import (
+    NETWORK,
+    NetworkSpec,
+    SampleSpec,
+    StepSpec,
+    parse_models,
+    parse_sample,
+    parse_steps,
+)
 from specdl.spec.overrides import REQUIRED, apply_override, apply_variant
 from specdl.spec.validate import show, validate
 
@@ -44,6 +53,11 @@ class SpecFile(BaseModel):
     )
     blocks: dict[str, Any] = Field(default_factory=dict, description="Reusable blocks, called like operators.")
     layers: list[Any] | None = Field(default=None, description="The network, a list of layers.")
+    models: dict[str, Any] | None = Field(
+        default=None, description="Several networks, in place of `inputs` and `layers`."
+    )
+    steps: list[Any] | None = Field(default=None, description="Training steps: graphs over the batch and the networks.")
+    sample: Any = Field(default=None, description="How samples are made of the trained networks.")
     data: Any = Field(default=None, description="Where examples come from, and in which batches.")
     loss: Any = Field(default=None, description="The loss of the last output against the label.")
     losses: list[Any] | None = Field(default=None, description="Terms of the loss, as entries over values and fields.")
@@ -71,7 +85,7 @@ class BlockFile(BaseModel):
     layers: list[Any] = Field(description="The layers.")
 
 
-_LATER = ("imports", "extends", "models", "steps", "tie", "init", "weights", "freeze", "budget", "sample")
+_LATER = ("imports", "extends", "tie", "init", "weights", "freeze", "budget")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +123,10 @@ class Spec:
     params_spans: SpanTree
     variant: str | None
     variants: tuple[str, ...]
-    inputs: Mapping[str, Any]
-    outputs: Any
+    networks: tuple[NetworkSpec, ...]
+    steps: tuple[StepSpec, ...] | None
+    sample: SampleSpec | None
     blocks: Mapping[str, Block]
-    layers: tuple[Entry, ...]
     losses: tuple[Entry, ...] | None
     loss: Any
     sections: Mapping[str, Any]
@@ -171,21 +185,7 @@ def parse_spec(
             spans.at("name"),
             help="names have letters, digits, spaces and `_ - + . ( )`",
         )
-    for key in ("inputs", "layers"):
-        if not data.get(key):
-            diagnostics.add(
-                "E0113",
-                f"a spec needs `{key}`",
-                spans.key(key) if key in data else spans.span.part(0, 1),
-                help=_REQUIRED_HELP[key],
-            )
-    if file.loss is not None and file.losses is not None:
-        diagnostics.add(
-            "E0114",
-            "`loss` and `losses` exclude each other",
-            spans.key("loss"),
-            help="`loss` is short for one term of `losses`",
-        )
+    _exclude(data, spans, diagnostics)
     blocks = {
         name: block
         for name, item in file.blocks.items()
@@ -200,10 +200,12 @@ def parse_spec(
         params_spans=spans.child("params"),
         variant=variant,
         variants=tuple(file.variants),
-        inputs=file.inputs or {},
-        outputs=file.outputs,
+        networks=_networks(file, data, spans, diagnostics),
+        steps=None if file.steps is None else parse_steps(file.steps, spans.child("steps"), diagnostics),
+        sample=None
+        if file.sample is None
+        else parse_sample(file.sample, spans.child("sample"), spans.key("sample"), diagnostics),
         blocks=blocks,
-        layers=parse_entries(file.layers, spans.child("layers"), diagnostics, where="layers"),
         losses=None
         if file.losses is None
         else parse_entries(file.losses, spans.child("losses"), diagnostics, where="losses"),
@@ -213,6 +215,36 @@ def parse_spec(
         spans=spans,
         texts=dict(diagnostics.texts),
     )
+
+
+def _exclude(data: Mapping[str, Any], spans: SpanTree, diagnostics: Diagnostics) -> None:
+    """Records keys that say the same thing in two ways."""
+    pairs = [
+        ("loss", "losses", "E0114", "`loss` is short for one term of `losses`"),
+        *((key, "models", "E0701", "a network under `models` has its own") for key in ("inputs", "layers", "outputs")),
+        *((key, "steps", "E0702", "a step has `losses` of its own") for key in ("loss", "losses")),
+    ]
+    for key, other, code, help in pairs:
+        if data.get(key) is not None and data.get(other) is not None:
+            diagnostics.add(code, f"`{key}` and `{other}` exclude each other", spans.key(key), help=help)
+
+
+def _networks(
+    file: SpecFile, data: Mapping[str, Any], spans: SpanTree, diagnostics: Diagnostics
+) -> tuple[NetworkSpec, ...]:
+    """The networks under `models`, or the one that the spec itself is."""
+    if file.models is not None:
+        return parse_models(file.models, spans.child("models"), diagnostics)
+    for key in ("inputs", "layers"):
+        if not data.get(key):
+            diagnostics.add(
+                "E0113",
+                f"a spec needs `{key}`",
+                spans.key(key) if key in data else spans.span.part(0, 1),
+                help=_REQUIRED_HELP[key],
+            )
+    layers = parse_entries(file.layers, spans.child("layers"), diagnostics, where="layers")
+    return (NetworkSpec(NETWORK, file.inputs or {}, file.outputs, layers, spans, spans.key("layers")),)
 
 
 _REQUIRED_HELP = {"inputs": "e.g. `inputs: {image: [3, 224, 224]}`", "layers": "a list with one layer a line"}

@@ -234,6 +234,11 @@ def _mapping(value: Any, spans: SpanTree, what: str, diagnostics: Diagnostics) -
     return False
 
 
+def parse_schedule(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Scheduler | None:
+    """A number that changes, in the scheduler's words (`{linear: {start: 0, end: 1}}`). None after a mistake."""
+    return _named(value, spans, SCHEDULERS, "schedule", diagnostics)
+
+
 AnyDeclared = TypeVar("AnyDeclared", bound=Declared)
 
 

@@ -19,7 +19,7 @@ from specdl.training.model import Model, StepFunction
 
 def total_loss(step: Step) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor | None]:
     """What adds up a step's terms, each averaged and weighted; terms that are absent (in evaluation) are skipped."""
-    weights = [(term.name, term.weight) for term in step.terms]
+    weights = [(term.name, term.weight) for term in step.terms if isinstance(term.weight, float)]
     if len(weights) == 1 and weights[0][1] == 1.0:
         (only, _) = weights[0]
 
