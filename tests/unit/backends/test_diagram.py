@@ -306,7 +306,7 @@ def test_an_unknown_ending_is_an_error(mlp: Model, tmp_path: Path, name: str) ->
     with pytest.raises(SpecError) as error:
         mlp.diagram(tmp_path / name)
     (diagnostic,) = error.value.diagnostics
-    assert diagnostic.code == "E0804"
+    assert diagnostic.code == "E0806"
     assert diagnostic.help is not None
     assert diagnostic.help.startswith("a diagram's file ends in one of .svg, .png, .dot")
     assert list(tmp_path.iterdir()) == []
