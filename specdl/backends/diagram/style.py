@@ -17,7 +17,8 @@ from unicodedata import east_asian_width
 ThemeName = Literal["light", "dark"]
 
 FONT = "Helvetica"
-LABEL_SIZE = 8.5
+LABEL_SIZE = 9
+"""Points. Graphviz cuts a fraction off, so sizes are whole."""
 NODE_GAP = 21.6
 """Points between neighbours on a rank."""
 FRAME_MARGIN = 10
