@@ -45,6 +45,14 @@ class Model:
         return self.spec.name
 
     @property
+    def title(self) -> str:
+        """The name with the variant, unless the variant's own name says it all (`resnet18`)."""
+        variant = self.spec.variant
+        if variant is None:
+            return self.name
+        return variant if self.name in variant else f"{self.name} {variant}"
+
+    @property
     def input_names(self) -> tuple[str, ...]:
         """The network's inputs, in the order of `forward`."""
         return tuple(value.name for value in self.program.main.inputs)
@@ -99,7 +107,7 @@ class Model:
         """Draws the model as .svg, .png or .dot."""
         from specdl.backends.diagram import render_diagram
 
-        return render_diagram(self.program, path, **options)
+        return render_diagram(self.program, path, **{"title": self.title, **options})
 
     def resolved_text(self) -> str:
         """The spec as YAML with its variant and overrides applied."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from specdl.analysis.cost import cost_rows
 from specdl.cli.common import human, json_option, load_model, print_json, spec_arguments
 
 
@@ -51,7 +52,7 @@ def _json(model: Any) -> dict[str, Any]:
                 "flops": _number(row.flops),
                 "line": row.span.line,
             }
-            for row in cost.rows
+            for row in cost_rows(model.program)
         ],
     }
 
@@ -65,7 +66,7 @@ def _shape(shape: tuple[Any, ...]) -> list[int | str]:
 
 
 def _text(model: Any, depth: int | None) -> Iterator[str]:
-    rows = [row for row in model.cost.rows if depth is None or row.depth < depth]
+    rows = [row for row in cost_rows(model.program) if depth is None or row.depth < depth]
     last = _last_children(rows)
     table: list[tuple[str, str, str, str, str]] = []
     open_levels: list[bool] = []

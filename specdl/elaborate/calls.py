@@ -5,6 +5,7 @@ A block is elaborated once for each set of parameters and input types, and share
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +14,8 @@ from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
 from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
-from specdl.elaborate.scopes import ABSENT, Absent, Bound, Frame, Poisoned, Site
+from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Poisoned, Site
+from specdl.ir.dims import too_complicated
 from specdl.ir.types import TensorType
 from specdl.ops import OPERATORS
 from specdl.ops.base import Op, TypeRuleError
@@ -30,8 +32,13 @@ _NUMBERED = re.compile(r"\.__(\d+)")
 
 _TWICE = "say what each is called: `outputs: {first: value, second: value}`"
 
-MAX_BLOCK_DEPTH = 100
+MAX_NESTING = 64
+MAX_STEPS = 300_000
+BLOCK_STEPS = 20  # a block costs about as much as so many entries
+MAX_FAILURES = 2_000
 MAX_LAYERS = 100_000
+MAX_WEIGHTS = 10**13
+"""Ten times the largest networks; what is meant to be smaller than that doesn't overflow PyTorch's sizes."""
 
 
 class Calls(Resolver):
@@ -41,10 +48,14 @@ class Calls(Resolver):
         super().__init__(spec, diagnostics)
         self.losses = losses or {}
         self.blocks: dict[Any, FunctionDraft] = {}
+        self.signatures: dict[str, tuple[list[TensorType], bool]] = {}
         self.used_blocks: set[str] = set()
         self.keys: dict[str, int] = {}
         self.instances: dict[Any, Op] = {}
         self.layers = 0
+        self.steps = 0
+        self.depth = 0
+        self.failures = 0
 
     def entries(self, entries: Sequence[Entry], site: Site) -> Bound | None:
         """Elaborates a list of entries; gives the last value."""
@@ -139,11 +150,18 @@ class Calls(Resolver):
         types = _types(inputs)
         try:
             outputs = op.infer(*types)
-            weights = bool(op.weights(*types))
+            weights = op.weights(*types)
         except TypeRuleError as error:
             raise self.type_error(error, op.operator, inputs, entry, spans, site.frame) from None
+        if any(too_complicated(dim) for type in outputs for dim in type.shape):
+            message = f"`{op.operator}` gives a size that is too large"
+            raise self.fail(site.frame, "E0210", message, entry.operator.span)
+        count = sum(math.prod(weight.shape) for weight in weights)
+        if count > MAX_WEIGHTS:
+            message = f"`{op.operator}` would have {count:.1e} weights; a layer may have {MAX_WEIGHTS:.0e}"
+            raise self.fail(site.frame, "E0210", message, entry.operator.span)
         names = op.output_names(len(outputs))
-        node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, weights, names)
+        node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, bool(weights), names)
         self.name(node, own_name, op.operator, op.counted, entry, site)
         return self.finish(node, own_name, site.draft)
 
@@ -172,7 +190,8 @@ class Calls(Resolver):
         """Names a layer by LANGUAGE's rules 1, 3, 5 and 6, and adds it to its level."""
         self.layers += 1
         if self.layers > MAX_LAYERS:
-            raise self.fail(site.frame, "E0210", f"a spec may have {MAX_LAYERS:,} layers", node.span)
+            self.fail(site.frame, "E0210", f"a spec may have {MAX_LAYERS:,} layers", node.span)
+            raise Abandoned
         draft = site.draft
         if own_name is None and site.number is not None:
             node.name = site.number
@@ -237,8 +256,6 @@ class Calls(Resolver):
         if block.name in frame.stack:
             chain = " → ".join([*frame.stack[frame.stack.index(block.name) :], block.name])
             raise self.fail(frame, "E0309", f"the block `{block.name}` calls itself: {chain}", entry.operator.span)
-        if len(frame.stack) >= MAX_BLOCK_DEPTH:
-            raise self.fail(frame, "E0309", f"blocks call blocks more than {MAX_BLOCK_DEPTH} deep", entry.operator.span)
         ports, defaults = ["input"], {}
         if block.inputs is not None:
             ports = [f"{item.name}{'?' if item.optional else ''}" for item in block.inputs]
@@ -253,16 +270,18 @@ class Calls(Resolver):
         if callee is None:
             callee = self.elaborate_block(block, params, types, entry, frame)
             self.blocks[key] = callee
+            self.signatures[callee.key] = (callee.output_types(), callee.has_weights())
         if not callee.outputs:
             raise Poisoned
+        types_out, has_weights = self.signatures[callee.key]
         node = NodeDraft(
             "",
             callee.key,
             [ref for ref in inputs if ref is not None],
             [],
-            callee.output_types(),
+            list(types_out),
             entry.span,
-            has_weights=callee.has_weights(),
+            has_weights=has_weights,
             output_names=tuple(callee.output_names),
         )
         self.name(node, own_name, block.name, True, entry, site)
@@ -330,6 +349,7 @@ class Calls(Resolver):
         caller: Frame,
     ) -> FunctionDraft:
         """The function of a block for these parameters and types. It has no outputs after a mistake."""
+        self.steps += BLOCK_STEPS
         draft = FunctionDraft(self.unique_key(block.name), block.name, "block", block.span, parameters=dict(params))
         notes = (_used_here(block, entry), *caller.notes[:3])
         frame = Frame(draft, params, self.params, notes=notes, stack=(*caller.stack, block.name))
@@ -365,12 +385,18 @@ class Calls(Resolver):
             if last is None:
                 raise self.fail(frame, "E0311", f"`{draft.name}` gives no value", span)
             items = last if isinstance(last, tuple) else (last,)
-            chosen = [(_name_of(frame, item), item) for item in items]
+            names = [_name_of(frame, item) for item in items]
+            if len(set(names)) < len(names):
+                names = [f"{name}_{index}" for index, name in enumerate(names)]
+            chosen = list(zip(names, items, strict=True))
         elif not isinstance(wanted, (str, Mapping, list, tuple)):
             message = "`outputs` is a list of names, or maps names to values"
             raise self.fail(frame, "E0112", message, spans.span)
         else:
             listed = [wanted] if isinstance(wanted, str) else wanted
+            if not listed:
+                help = "name a value, or leave `outputs` out: then it gives its last value"
+                raise self.fail(frame, "E0112", "`outputs` is empty", spans.span, help=help)
             pairs = wanted.items() if isinstance(wanted, Mapping) else [(str(name), name) for name in listed]
             for index, (name, value) in enumerate(pairs):
                 place = spans.at(name if isinstance(wanted, Mapping) else index)

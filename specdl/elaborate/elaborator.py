@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from specdl.diagnostics import Note, did_you_mean
-from specdl.elaborate.calls import MAX_LAYERS, Calls
+from specdl.elaborate.calls import MAX_FAILURES, MAX_LAYERS, MAX_NESTING, MAX_STEPS, Calls
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
-from specdl.elaborate.scopes import Absent, Bound, Poisoned, Site, UnknownType
+from specdl.elaborate.scopes import Abandoned, Absent, Bound, Poisoned, Site, UnknownType
 from specdl.ir.dims import SymDim
 from specdl.ir.program import Residual
 from specdl.ops import OPERATORS
@@ -40,7 +40,27 @@ class Elaborator(Calls):
         return flow
 
     def entry(self, entry: Entry, site: Site) -> Bound | None:
-        """Elaborates one entry; gives the value that flows on."""
+        """Elaborates one entry; gives the value that flows on. Raises `Abandoned` past the limits."""
+        self.step(entry, site)
+        self.depth += 1
+        try:
+            return self.guarded(entry, site)
+        finally:
+            self.depth -= 1
+
+    def step(self, entry: Entry, site: Site) -> None:
+        """Counts one entry or iteration. Raises `Abandoned` past the limits."""
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            self.fail(site.frame, "E0210", f"the loops of this spec make more than {MAX_STEPS:,} entries", entry.span)
+            raise Abandoned
+        if self.depth >= MAX_NESTING:
+            message = f"groups and blocks are nested more than {MAX_NESTING} deep here"
+            self.fail(site.frame, "E0210", message, entry.span)
+            raise Abandoned
+
+    def guarded(self, entry: Entry, site: Site) -> Bound | None:
+        """Elaborates one entry within the limits."""
         active = self.active(entry, site)
         if active is False:
             return site.flow
@@ -51,6 +71,9 @@ class Elaborator(Calls):
             targets = [self.target(target, site) for target in entry.targets]
             result = self.dispatch(entry, targets[0] if len(targets) == 1 else None, site)
         except Poisoned:
+            self.failures += 1
+            if self.failures > MAX_FAILURES:
+                raise Abandoned from None
             targets = [target.value for target in entry.targets if "$" not in target.value]
             result = Ref(site.draft, "", None, entry.span)
         self.bind(entry, targets, result, site)
@@ -164,6 +187,8 @@ class Elaborator(Calls):
     def contents(self, entry: Entry, site: Site, numbering: bool) -> Bound:
         """The entries of a structural entry. `numbering` is for a named loop and named branches."""
         kind = entry.operator.value
+        if kind in {"residual", "branches"} and isinstance(site.flow, Absent):
+            raise self.not_given(f"`{kind}` needs an input", entry, site.frame)
         if kind == "residual":
             return self.residual(entry, site)
         if kind == "branches":
@@ -220,6 +245,7 @@ class Elaborator(Calls):
         if count > MAX_LAYERS:
             raise self.fail(site.frame, "E0210", f"a loop may have {MAX_LAYERS:,} iterations", entry.spans.span)
         for index in range(count):
+            self.step(entry, site)
             row = {name: column[index] for name, column in columns.items()}
             yield {**site.loop, **row, "index": index, "first": index == 0, "last": index == count - 1}
 

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Union
 
+MAX_TERMS = 64
+MAX_DEPTH = 16
+MAX_SIZE = 2**63
+"""What PyTorch's 64-bit sizes can't hold."""
+
 
 @dataclass(frozen=True)
 class FloorDiv:
@@ -59,6 +64,9 @@ class SymDim:
         return other + (self * -1)
 
     def __mul__(self, other: Dim) -> Dim:
+        if isinstance(other, int):
+            # Most products are of this kind (elements of a shape, FLOPs), and the terms stay in order.
+            return SymDim(tuple((monomial, factor * other) for monomial, factor in self.terms)) if other else 0
         return _build(
             (tuple(sorted((*left, *right), key=_atom_order)), a * b)
             for left, a in self.terms
@@ -82,15 +90,28 @@ class SymDim:
             return _build(whole)
         remainder = _build(rest)
         assert isinstance(remainder, SymDim)
-        if len(remainder.terms) == 1:
-            (monomial, factor), *_ = remainder.terms
-            if factor == 1 and len(monomial) == 1 and isinstance(monomial[0], FloorDiv):
-                inner = monomial[0]
-                return inner.numerator // (inner.denominator * other) + _build(whole)
+        divisions = [
+            monomial[0]
+            for monomial, factor in remainder.terms
+            if factor == 1 and len(monomial) == 1 and isinstance(monomial[0], FloorDiv)
+        ]
+        if len(divisions) == 1:
+            # (x // d + r) // e is (x + d * r) // (d * e) for whole d, e and r.
+            (inner,) = divisions
+            others = _build((monomial, factor) for monomial, factor in remainder.terms if monomial != (inner,))
+            return (inner.numerator + inner.denominator * others) // (inner.denominator * other) + _build(whole)
         return _build([*whole, ((FloorDiv(remainder, other),), 1)])
 
     def __mod__(self, other: int) -> Dim:
         return self - (self // other) * other
+
+    @cached_property
+    def depth(self) -> int:
+        """How deep floor divisions are nested in this size."""
+        inner = [
+            atom.numerator.depth + 1 for monomial, _ in self.terms for atom in monomial if not isinstance(atom, str)
+        ]
+        return max(inner, default=0)
 
     def symbols(self) -> frozenset[str]:
         """The symbols that this size depends on."""
@@ -173,6 +194,13 @@ def product(dims: Iterable[Dim]) -> Dim:
 def evaluate(dim: Dim, sizes: Mapping[str, Dim]) -> Dim:
     """`dim` with symbols replaced by the given sizes."""
     return dim.evaluate(sizes) if isinstance(dim, SymDim) else dim
+
+
+def too_complicated(dim: Dim) -> bool:
+    """Whether a size has grown past what any network needs: computing with it would take too long."""
+    if isinstance(dim, SymDim):
+        return len(dim.terms) > MAX_TERMS or dim.depth > MAX_DEPTH or any(len(m) > MAX_TERMS for m, _ in dim.terms)
+    return dim >= MAX_SIZE
 
 
 def symbols_of(dims: Iterable[Dim]) -> frozenset[str]:

@@ -22,7 +22,7 @@ class _Recurrent(Op):
     """For each of ONNX's gates in its order, the place of the same gate in PyTorch's order."""
 
     hidden_size: int = Field(ge=1, description="Number of features of the hidden state.")
-    num_layers: int = Field(default=1, ge=1, description="How many recurrent layers are stacked.")
+    num_layers: int = Field(default=1, ge=1, le=1_000, description="How many recurrent layers are stacked.")
     bias: bool = Field(default=True, description="Whether the gates have biases.")
     dropout: float = Field(default=0.0, ge=0, le=1, description="Probability of dropout between the layers.")
     bidirectional: bool = Field(default=False, description="Whether a second direction reads from the end.")

@@ -13,6 +13,8 @@ from specdl.ops.base import Call, Family, OnnxGraph, Op, TypeRuleError, require_
 from specdl.ops.text import dim_text, expression, method, postfix
 
 _TENSOR = "https://docs.pytorch.org/docs/stable/generated/torch.Tensor"
+
+MAX_PIECES = 1_000
 _MODULE = "https://docs.pytorch.org/docs/stable/generated/torch.nn"
 
 
@@ -330,15 +332,15 @@ class Chunk(_Pieces):
     main: ClassVar[str | None] = "chunks"
     reference: ClassVar[str] = f"{_TENSOR}.chunk.html"
 
-    chunks: int = Field(ge=1, description="How many pieces.")
+    chunks: int = Field(ge=1, le=MAX_PIECES, description="How many pieces.")
     dim: Axis = Field(default=0, description="The axis that is cut; the batch is 0.")
 
     def _axis(self, x: TensorType) -> int:
         return self._guarded_axis(self.dim, x)
 
     def sizes(self, size: Dim, x: TensorType) -> tuple[Dim, ...]:
-        if isinstance(size, int):
-            return _cut(size, -(-size // self.chunks), size) if size else (0,) * self.chunks
+        if isinstance(size, int) and size:
+            return _cut(size, -(-size // self.chunks), size)
         piece = size // self.chunks
         if piece * self.chunks != size:
             raise TypeRuleError(
@@ -353,6 +355,8 @@ class Chunk(_Pieces):
 
 
 def _cut(size: int, piece: int, whole: int) -> tuple[int, ...]:
+    if size // piece > MAX_PIECES:
+        raise TypeRuleError(f"makes at most {MAX_PIECES:,} pieces, not {-(-size // piece):,}")
     return tuple(min(piece, whole - start) for start in range(0, size, piece))
 
 

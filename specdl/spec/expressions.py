@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from specdl.diagnostics import did_you_mean
-from specdl.ir.dims import SymDim
+from specdl.ir.dims import SymDim, too_complicated
 from specdl.ir.types import TensorType
 
 MAX_LENGTH = 2_000
@@ -330,9 +330,19 @@ class _Interpreter:
         self.bound(node, result)
         return result
 
+    def charge(self, node: ast.expr, *values: Any) -> None:
+        """Counts the items of lists (nested ones too) that are made, compared or given to a function as steps."""
+        for value in values:
+            if isinstance(value, (list, tuple, dict)):
+                self.steps += leaves(value, MAX_STEPS)
+            if self.steps > MAX_STEPS:
+                raise self.fail(node, "this expression takes too long to evaluate")
+
     def bound(self, node: ast.expr, result: Any) -> None:
         if isinstance(result, int) and result.bit_length() > MAX_BITS:
             raise self.fail(node, "this number is too large")
+        if isinstance(result, SymDim) and too_complicated(result):
+            raise self.fail(node, "this size is too complicated")
         if isinstance(result, (str, list, tuple)) and len(result) > MAX_ITEMS:
             raise self.fail(node, f"this result has more than {MAX_ITEMS:,} items")
 
@@ -370,7 +380,9 @@ class _Interpreter:
             self.bound_repeat(node, left, right)
         if isinstance(left, str) != isinstance(right, str) or (isinstance(left, SymDim) and isinstance(right, float)):
             raise TypeError(f"can't compute with {_kind(left)} and {_kind(right)}")
-        return function(left, right)
+        result = function(left, right)
+        self.charge(node, result)
+        return result
 
     def bound_power(self, node: ast.expr, base: Any, exponent: Any) -> None:
         if isinstance(base, int) and isinstance(exponent, int) and abs(exponent) * max(base.bit_length(), 1) > MAX_BITS:
@@ -399,6 +411,7 @@ class _Interpreter:
             ):
                 size = left if isinstance(left, SymDim) else right
                 raise self.fail(node, f"`{size}` is only known at run time, so it can't decide anything here")
+            self.charge(node, left, right)
             if not _COMPARE[type(kind)](left, right):
                 return False
             left = right
@@ -408,16 +421,22 @@ class _Interpreter:
         return self.value(node.body if self.value(node.test, local, depth) else node.orelse, local, depth)
 
     def listing(self, node: ast.List | ast.Tuple, local: Mapping[str, Any], depth: int) -> list[Any]:
-        return [self.value(item, local, depth) for item in node.elts]
+        found = [self.value(item, local, depth) for item in node.elts]
+        self.charge(node, found)
+        return found
 
     def mapping(self, node: ast.Dict, local: Mapping[str, Any], depth: int) -> dict[Any, Any]:
         if any(key is None for key in node.keys):
             raise self.fail(node, "`**` is not part of the expression language")
-        return {
-            self.value(key, local, depth): self.value(item, local, depth)
-            for key, item in zip(node.keys, node.values, strict=True)
-            if key is not None
-        }
+        found: dict[str, Any] = {}
+        for key, item in zip(node.keys, node.values, strict=True):
+            assert key is not None
+            name = self.value(key, local, depth)
+            if not isinstance(name, str):
+                raise self.fail(key, f"the keys of a mapping are words, not {_kind(name)}")
+            found[name] = self.value(item, local, depth)
+        self.charge(node, found)
+        return found
 
     def subscript(self, node: ast.Subscript, local: Mapping[str, Any], depth: int) -> Any:
         value = self.value(node.value, local, depth)
@@ -454,6 +473,7 @@ class _Interpreter:
         if any(keyword.arg not in {"reverse", "start"} for keyword in node.keywords):
             raise self.fail(node, f"`{name}` takes no argument by name")
         keywords = {str(keyword.arg): self.value(keyword.value, local, depth) for keyword in node.keywords}
+        self.charge(node, *arguments)
         return function(*arguments, **keywords)
 
     def given(self, node: ast.Call) -> bool:
@@ -467,6 +487,7 @@ class _Interpreter:
     def comprehension(self, node: ast.ListComp | ast.GeneratorExp, local: Mapping[str, Any], depth: int) -> list[Any]:
         found: list[Any] = []
         self.generate(node, node.generators, dict(local), depth, found)
+        self.charge(node, found)
         return found
 
     def generate(
@@ -514,6 +535,18 @@ _METHODS: dict[type[ast.expr], Callable[..., Any]] = {
     ast.ListComp: _Interpreter.comprehension,
     ast.GeneratorExp: _Interpreter.comprehension,
 }
+
+
+def leaves(value: Any, limit: int) -> int:
+    """The number of items in nested lists and mappings; counting stops soon past `limit`."""
+    if not isinstance(value, (list, tuple, dict)):
+        return 1
+    count = 1
+    for item in value.values() if isinstance(value, dict) else value:
+        count += leaves(item, limit - count)
+        if count > limit:
+            break
+    return count
 
 
 def _syntax_name(node: ast.AST) -> str:

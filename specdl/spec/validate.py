@@ -184,8 +184,16 @@ def _message(item: Any) -> str:
     return message[:1].lower() + message[1:]
 
 
+MAX_SHOWN = 100
+
+
 def show(value: Any) -> str:
     """A value as a message quotes it: short, in YAML's spelling."""
+    text = _spelled(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def _spelled(value: Any) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -201,7 +209,7 @@ def show(value: Any) -> str:
     if isinstance(value, Mapping):
         return (
             "a mapping"
-            if len(value) > 4
+            if len(value) > 4 or any(len(str(key)) > 60 for key in value)
             else "{" + ", ".join(f"{key}: {show(item).strip('`')}" for key, item in value.items()) + "}"
         )
     return str(value)
