@@ -186,6 +186,14 @@ class TestTerminal:
     def test_errors_in_a_pipe_are_plain(self) -> None:
         assert b"\x1b" not in process("check", "nowhere.yaml", TERM="xterm-256color", NO_COLOR=None).stderr
 
+    @pytest.mark.parametrize(("columns", "width"), [(80, 80), (60, 72), (200, 87)])
+    def test_a_tree_gives_way_to_a_narrow_terminal(self, columns: int, width: int) -> None:
+        code, text = on_terminal("summary", SPECS / "resnet.yaml", "--variant", "resnet50", columns=columns)
+        assert code == 0
+        table = text.splitlines()[1:-1]
+        assert max(map(len, table)) == width
+        assert ("…" in text) == (columns < 87)
+
     def test_ctrl_c_saves_says_how_to_go_on_and_exits_130(self) -> None:
         words = ("train", "tiny.yaml", "train.epochs=100000", "--folder", "run")
         code, text = on_terminal(*words, columns=80, interrupt_at=b"best", TERM="xterm-256color", NO_COLOR=None)
