@@ -9,17 +9,21 @@ from __future__ import annotations
 import itertools
 import linecache
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import CodeType
 from typing import Any
 
 from torch import Tensor, nn
 
-from specdl.backends.torch_source import TorchSource, emit_step, emit_torch
+from specdl.backends.torch_source import StepSource, TorchSource, emit_sample, emit_step, emit_torch
 from specdl.diagnostics import EnvironmentFailure, Span
 from specdl.ir.program import Program
 
 StepFunction = Callable[[Mapping[str, nn.Module], Mapping[str, Tensor]], tuple[dict[str, Tensor], dict[str, Tensor]]]
 """A training step: of the networks and a batch, the loss terms and the networks' outputs, by name."""
+
+SampleFunction = Callable[[Mapping[str, nn.Module], Mapping[str, Tensor]], dict[str, Tensor]]
+"""How samples are made: of the networks and the inputs (`batch`, a tensor `[N]`, where none has the batch)."""
 
 _numbers = itertools.count(1)
 
@@ -42,6 +46,12 @@ def load_torch(source: TorchSource) -> nn.Module:
     return module
 
 
+def load_networks(program: Program) -> dict[str, nn.Module]:
+    """The modules of all networks, by name. An average of another begins as its copy."""
+    source = emit_torch(program)
+    return {name: load_torch(replace(source, model=model)) for name, model in source.models.items()}
+
+
 def load_module(program: Program, network: str | None = None) -> nn.Module:
     """The module of a program's network."""
     return load_torch(emit_torch(program, network))
@@ -51,8 +61,10 @@ def load_steps(program: Program) -> dict[str, StepFunction]:
     """The training steps of a program, by name; in evaluation mode they leave out what only training has."""
     found: dict[str, StepFunction] = {}
     for step in program.steps:
-        training = _step(emit_step(program, step, step.function), step.function)
-        evaluation = _step(emit_step(program, step, step.evaluation), step.evaluation)
+        training: StepFunction = _function(emit_step(program, step, step.function))
+        evaluation: StepFunction = training
+        if step.evaluation != step.function:
+            evaluation = _function(emit_step(program, step, step.evaluation))
         found[step.name] = _by_mode(training, evaluation, step.update[0])
     return found
 
@@ -66,11 +78,15 @@ def _by_mode(training: StepFunction, evaluation: StepFunction, network: str) -> 
     return run
 
 
-def _step(text: str, key: str) -> StepFunction:
-    header = "import torch\nimport torch.nn.functional as F\n\n"
-    namespace = _run(header + text, f"<specdl step {key} {next(_numbers)}>")
-    function: StepFunction = namespace[key.split("#")[0]]
+def load_sample(program: Program) -> SampleFunction:
+    """What makes samples. Raises `KeyError` for a program without `sample`."""
+    function: SampleFunction = _function(emit_sample(program))
     return function
+
+
+def _function(source: StepSource) -> Any:
+    """The function that a source defines."""
+    return _run(source.text, f"<specdl {source.entry} {next(_numbers)}>")[source.entry]
 
 
 def _run(text: str, filename: str) -> dict[str, Any]:
@@ -113,4 +129,4 @@ def place_of(error: BaseException, filename: str, places: Mapping[int, Span]) ->
     return found
 
 
-__all__ = ["StepFunction", "load_module", "load_steps", "load_torch"]
+__all__ = ["SampleFunction", "StepFunction", "load_module", "load_networks", "load_sample", "load_steps", "load_torch"]

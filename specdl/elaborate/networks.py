@@ -126,6 +126,7 @@ class Networks:
                 found.elaborator.outputs(found.draft, found.frame, None, network.outputs, place, place.span)
         except Poisoned:
             return None
+        found.draft.name = network.name
         name = None if wanted is None else str(wanted)
         return Network(
             network, found.draft, found.frame, found.elaborator, Origin(run=folder, network=name, frozen=freeze)

@@ -37,6 +37,7 @@ class StepElaborator(RunTimeLoops):
         self.params, self.keys = base.params, base.keys
         self.networks = networks
         self.batches: dict[FunctionDraft, Ref] = {}
+        self.fulls: dict[Any, Ref] = {}
 
     # ---- networks ------------------------------------------------------------------------------------
 
@@ -142,16 +143,22 @@ class StepElaborator(RunTimeLoops):
         if ref.type is not None and ref.type.floating and not wanted.floating:
             message = f"the number is a float, but {wanted} is wanted here"
             raise self.fail(site.frame, "E0204", message, ref.span)
+        known = (site.draft, ref.draft, ref.name, wanted)
+        if known in self.fulls:
+            return self.fulls[known]
         op = Full(shape=wanted.shape[1:], dtype=wanted.dtype)
         made = self.emit(
             entry, op, [ref, self.like(entry, site)], None, SpanTree(entry.span), replace(site, number=None)
         )
         assert isinstance(made, Ref)
+        self.fulls[known] = made
         return made
 
     def like(self, entry: Entry, site: Site) -> Ref | None:
         """A value that has the batch; where `sample` is given none, how many samples are wanted is an input."""
-        found = super().like(entry, site)
+        named = super().like(entry, site.with_flow(None))  # what flows would be carried through a loop for that
+        batched = named is not None and named.type is not None and named.type.batched
+        found = named if batched else super().like(entry, site)
         root = site.draft.root
         if root.kind != "sample" or (found is not None and found.type is not None and found.type.batched):
             return found

@@ -6,77 +6,56 @@ knows its place in the spec, so that a traceback into the source can name the li
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from specdl.backends.torch_source.classes import Builder, SourceClass, folded, sequential
-from specdl.backends.torch_source.forward import Line, write_forward
+from specdl.backends.torch_source.forward import Line
+from specdl.backends.torch_source.steps import StepSource, emit_sample, emit_step
+from specdl.backends.torch_source.support import support_class
 from specdl.backends.torch_source.text import lines as call_lines
 from specdl.backends.torch_source.text import literal, plain_name
 from specdl.diagnostics import Span
-from specdl.ir.program import Function, Program, Step
+from specdl.ir.program import Function, Program
 
 
 @dataclass(frozen=True, slots=True)
 class TorchSource:
-    """Python text. `model` is the network's class; `places` maps a line's number to its place in the spec."""
+    """Python text. `model` is the network's class; `places` maps a line's number to its place in the spec.
+
+    `models` are the classes of all networks in the text, by the networks' names.
+    """
 
     text: str
     model: str
     places: dict[int, Span]
+    models: Mapping[str, str] = field(default_factory=dict)
 
 
 def emit_torch(program: Program, network: str | None = None) -> TorchSource:
-    """The source of a network: a file that imports only torch and the standard library."""
-    key = program.networks[network] if network is not None else program.main.key
-    builder = Builder(program, key)
+    """The source of a network, or of all: a file that imports only torch and the standard library."""
+    names = list(program.networks) if network is None else [network]
+    keys = [program.networks[name] for name in names]
+    builder = Builder(program, keys)
     writer = _Writer()
-    main = builder.classes[key]
+    models = {name: builder.classes[key].name for name, key in zip(names, keys, strict=True)}
+    listed = ", ".join(f'"{name}"' for name in dict.fromkeys(models.values()))
+    main = models[names[0]]
     body = _Writer()
     for name in builder.support:
-        body.add("", "", *_support_class(name).splitlines())
+        body.add("", "", *support_class(name).splitlines())
     written: set[str] = set()
     for source_class in builder.classes.values():
         if source_class.name not in written:
             written.add(source_class.name)
             _write_class(body, builder, source_class)
     code = "\n".join(body.lines)
-    writer.add(*_docstring(program, program.functions[key]), "")
-    writer.add(*_imports(code), "", f'__all__ = ["{main.name}"]')
+    writer.add(*_docstring(program, program.functions[keys[0]]), "")
+    writer.add(*_imports(code), "", f"__all__ = [{listed}]")
     offset = len(writer.lines)
     writer.lines.extend(body.lines)
     places = {number + offset: span for number, span in body.places.items()}
-    return TorchSource("\n".join(writer.lines) + "\n", main.name, places)
-
-
-def emit_step(program: Program, step: Step, key: str) -> str:
-    """A training step as a function of the networks and a batch; it gives the loss terms and the outputs."""
-    function = program.functions[key]
-    inputs = {value.name: f'batch["{value.name}"]' for value in function.inputs}
-    networks = {node.name: f'models["{node.name}"]' for node in function.nodes if isinstance(node.callee, str)}
-    forward = write_forward(function, networks, {})
-    out = [f"def {function.name}(models, batch):"]
-    for value, name in zip(function.inputs, forward.inputs, strict=True):
-        out.append(f"    {name} = {inputs[value.name]}")
-    *body, last = forward.lines
-    out.extend(f"    {line.text}" for line in body)
-    count = len(function.outputs) - _values(program, function)
-    names = list(function.output_names)
-    if len(function.outputs) == 1:
-        values = [last.text.removeprefix("return ")]
-    else:
-        values = last.text.removeprefix("return ").split(", ")
-    pairs = [f'"{name}": {value}' for name, value in zip(names, values, strict=True)]
-    out.append(f"    return {{{', '.join(pairs[:count])}}}, {{{', '.join(pairs[count:])}}}")
-    return "\n".join(out) + "\n"
-
-
-def _values(program: Program, function: Function) -> int:
-    """How many of a step's outputs are the networks' own, not loss terms."""
-    return sum(len(node.outputs) for node in function.nodes if isinstance(node.callee, str))
+    return TorchSource("\n".join(writer.lines) + "\n", main, places, models)
 
 
 class _Writer:
@@ -196,17 +175,4 @@ def _imports(code: str) -> Iterable[str]:
     yield "from torch import Tensor, nn" if "Tensor" in code else "from torch import nn"
 
 
-@lru_cache(maxsize=64)
-def _support_class(name: str) -> str:
-    """The text of a class of `specdl/nn`, named `file.Class`."""
-    module, _, wanted = name.rpartition(".")
-    text = (files("specdl.nn") / f"{module}.py").read_text(encoding="utf-8")
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.ClassDef) and node.name == wanted:
-            found = ast.get_source_segment(text, node)
-            assert found is not None
-            return found
-    raise LookupError(f"specdl/nn/{module}.py has no class {wanted}")
-
-
-__all__ = ["TorchSource", "emit_step", "emit_torch"]
+__all__ = ["StepSource", "TorchSource", "emit_sample", "emit_step", "emit_torch"]

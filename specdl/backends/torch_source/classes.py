@@ -69,11 +69,11 @@ class SourceClass:
 
 
 class Builder:
-    """Turns the functions below a network into classes, callees first."""
+    """Turns the functions below some networks (given by key) into classes, callees first."""
 
-    def __init__(self, program: Program, network: str) -> None:
+    def __init__(self, program: Program, networks: Sequence[str]) -> None:
         self.program = program
-        self.reachable = _reachable(program, network)
+        self.reachable = _reachable(program, networks)
         self.called_again = _called_again(program, self.reachable)
         self.shapes: dict[str, Shape] = {}
         self.classes: dict[str, SourceClass] = {}
@@ -296,15 +296,20 @@ class Builder:
         for index, shapes in enumerate(groups):
             if shapes[0].form == "list" and bases[index] in loops and not bases[index].endswith("s"):
                 bases[index] += "s"
-        network = next(
-            (index for index, shapes in enumerate(groups) if shapes[0].function.kind == "network"), len(groups) - 1
-        )
-        taken: set[str] = {bases[network]} | {name.rsplit(".", 1)[1] for name in self.support}
+        networks = [index for index, shapes in enumerate(groups) if shapes[0].function.kind == "network"]
+        networks = networks or [len(groups) - 1]
+        taken: set[str] = {name.rsplit(".", 1)[1] for name in self.support}
         names = [""] * len(groups)
-        names[network] = bases[network]
+        for index in networks:
+            number, name = 1, bases[index]
+            while name in taken and len(networks) > 1:
+                number += 1
+                name = f"{bases[index]}{number}"
+            names[index] = name
+            taken.add(names[index])
         # The plainest of several variants of a block takes the plain name.
         for index in sorted(range(len(groups)), key=lambda item: (len(groups[item][0].children), item)):
-            if index == network:
+            if index in networks:
                 continue
             name = bases[index]
             if name in taken:
@@ -575,9 +580,9 @@ def _called_again(program: Program, reachable: Iterable[str]) -> set[tuple[str, 
     return found
 
 
-def _reachable(program: Program, network: str) -> list[str]:
-    """The functions below a network, callees first."""
-    wanted = {network}
+def _reachable(program: Program, networks: Sequence[str]) -> list[str]:
+    """The functions below some networks, callees first."""
+    wanted = set(networks)
     for key in reversed(list(program.functions)):
         if key in wanted:
             wanted.update(node.callee for node in program.functions[key].nodes if isinstance(node.callee, str))

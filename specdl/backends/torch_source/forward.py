@@ -32,10 +32,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """The parameters of `forward` and its lines."""
+    """The parameters of `forward` and its lines. `outputs` are the expressions of what it gives."""
 
     inputs: tuple[str, ...]
     lines: tuple[Line, ...]
+    outputs: tuple[str, ...] = ()
 
 
 def parameter_names(function: Function) -> tuple[str, ...]:
@@ -90,8 +91,10 @@ def _automatic(node: Node) -> bool:
     return node.name.isdigit() or re.fullmatch(rf"{re.escape(node.callee_name)}(_\d+)?", node.name) is not None
 
 
-def write_forward(function: Function, attributes: Mapping[str, str], loops: Mapping[int, int]) -> Forward:
-    """The forward of a function.
+def write_forward(
+    function: Function, attributes: Mapping[str, str], loops: Mapping[int, int], *, returned: bool = True
+) -> Forward:
+    """The forward of a function; without a `return` where the caller writes that, from `outputs`.
 
     `attributes` gives the Python expression of each node's module (`self.conv1`) where it has one. `loops`
     maps the position of a node that begins a run of equal calls to the length of the run.
@@ -112,9 +115,13 @@ def write_forward(function: Function, attributes: Mapping[str, str], loops: Mapp
             variables.held[node.outputs[0]] = attributes[node.name]  # a parameter is read where it is used
             position += 1
             continue
+        if isinstance(node.callee, Op) and node.callee.inline:
+            variables.held[node.outputs[0]] = str(node.callee.torch_function(()))
+            position += 1
+            continue
         arguments = ["None" if name is None else variables.held[name] for name in node.inputs]
         expression = _expression(node, arguments, attributes, types)
-        last = position == len(run) - 1
+        last = returned and position == len(run) - 1
         if last and len(function.outputs) == 1 and node.outputs[0] == function.outputs[0] and not node.training_only:
             unused = len(node.outputs) > 1
             if not unused:
@@ -129,8 +136,10 @@ def write_forward(function: Function, attributes: Mapping[str, str], loops: Mapp
         if f"{left}" != expression:
             lines.append(Line(f"{left} = {expression}", node.span, _comment(node, types), node.training_only))
         position += 1
-    lines.extend(_returns(function, variables))
-    return Forward(parameter_names(function), tuple(lines))
+    if returned:
+        lines.extend(_returns(function, variables))
+    outputs = tuple(variables.held[value] for value in function.outputs)
+    return Forward(parameter_names(function), tuple(lines), outputs)
 
 
 def _returns(function: Function, variables: _Variables) -> list[Line]:

@@ -1,0 +1,20 @@
+"""The classes of `specdl/nn`, as text that is copied beside what uses them."""
+
+from __future__ import annotations
+
+import ast
+from functools import lru_cache
+from importlib.resources import files
+
+
+@lru_cache(maxsize=64)
+def support_class(name: str) -> str:
+    """The text of a class of `specdl/nn`, named `file.Class`."""
+    module, _, wanted = name.rpartition(".")
+    text = (files("specdl.nn") / f"{module}.py").read_text(encoding="utf-8")
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ClassDef) and node.name == wanted:
+            found = ast.get_source_segment(text, node)
+            assert found is not None
+            return found
+    raise LookupError(f"specdl/nn/{module}.py has no class {wanted}")
