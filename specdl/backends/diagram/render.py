@@ -128,7 +128,7 @@ def _check_format(path: Path) -> str:
     help = f"a diagram's file ends in one of {endings}"
     if format == "pdf":
         help += "; for .pdf, install Graphviz (its `dot` must be on the PATH)"
-    raise SpecError([Diagnostic("E0804", f"can't draw to `{path.name}`", help=help)])
+    raise SpecError([Diagnostic("E0806", f"can't draw to `{path.name}`", help=help)])
 
 
 def _graphviz() -> list[str]:

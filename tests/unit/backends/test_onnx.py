@@ -17,7 +17,7 @@ from torch import nn
 
 from specdl.api import Model
 from specdl.backends import onnx as backend
-from specdl.backends.onnx import emit_onnx
+from specdl.backends.onnx_file import write_model
 from specdl.backends.onnx_verify import verify_onnx
 from specdl.diagnostics import EnvironmentFailure, SpecError
 from tests.conftest import SPECS, compiled
@@ -293,10 +293,10 @@ def test_a_weight_that_differs_fails_loudly(tmp_path: Path) -> None:
 def test_a_failed_verification_leaves_what_was_there(
     before: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(program: Any, state: Any, **options: Any) -> onnx.ModelProto:
-        return emit_onnx(program, {**state, "logits.bias": state["logits.bias"] + 1}, **options)
+    def wrong(path: Path, model: onnx.ModelProto, weights: Any) -> None:
+        write_model(path, model, {**weights, "logits.bias": weights["logits.bias"] + 1})
 
-    monkeypatch.setattr(backend, "emit_onnx", wrong)
+    monkeypatch.setattr(backend, "write_model", wrong)
     path = tmp_path / "m.onnx"
     if before is not None:
         path.write_bytes(before)
@@ -425,13 +425,13 @@ def test_a_dtype_that_the_runtime_lacks(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_keeps_the_file_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(model: onnx.ModelProto, path: Path, **options: Any) -> None:
-        Path(path).write_bytes(b"half of it")
+    def full(path: Path, model: onnx.ModelProto, weights: Any) -> None:
+        path.write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     path = tmp_path / "m.onnx"
     path.write_bytes(b"an older file")
-    monkeypatch.setattr(onnx, "save_model", full)
+    monkeypatch.setattr(backend, "write_model", full)
     with pytest.raises(EnvironmentFailure, match=r"can't write .*m\.onnx`: No space left on device"):
         compiled(LINEAR).export_onnx(path)
     assert path.read_bytes() == b"an older file"

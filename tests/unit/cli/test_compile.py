@@ -148,7 +148,7 @@ class TestDiagram:
 
     @pytest.mark.parametrize("name", ["out.gif", "out", "out.", ".svg"])
     def test_another_ending(self, specdl: Command, name: str) -> None:
-        one_error(specdl("diagram", "tiny.yaml", "-o", name), "E0804", f"`{name.rstrip('.')}", ".svg, .png, .dot")
+        one_error(specdl("diagram", "tiny.yaml", "-o", name), "E0806", f"`{name.rstrip('.')}", ".svg, .png, .dot")
 
     def test_a_file_must_be_named(self, specdl: Command) -> None:
         done = specdl("diagram", "tiny.yaml")
