@@ -499,7 +499,8 @@ class Calls(Resolver):
         """`call(x): head`: a layer that exists, run again with the same weights."""
         draft, frame = site.draft, site.frame
         wanted = self.resolve(entry.arguments, entry.spans, site.scope)
-        node = self.layer_to_call(wanted, entry, site)
+        path = self.layer_to_call(wanted, entry, site)
+        node = path[-1]
         callee = node.callee
         if isinstance(callee, FunctionDraft) and len(callee.arguments) > 1:
             message = f"`{wanted}` reads several values of its level, so it can't be called again"
@@ -524,25 +525,27 @@ class Calls(Resolver):
             raise self.fail(frame, "E0204", message, entry.spans.span, notes=notes)
         name = draft.free_layer_name(f"{node.name}_again")
         target = callee.key if isinstance(callee, FunctionDraft) else callee
-        again = NodeDraft(name, target, inputs, [], outputs, entry.span, False, node.output_names, shares=str(wanted))
+        again = NodeDraft(name, target, inputs, [], outputs, entry.span, False, node.output_names, shares=path)
         self.enter(again, site)
+        if isinstance(callee, FunctionDraft):
+            callee.calls_again.append((draft, again))
         return self.finish(again, own_name, draft)
 
-    def layer_to_call(self, wanted: Any, entry: Entry, site: Site) -> NodeDraft:
-        """The layer that a `call` names. Raises `Poisoned`."""
+    def layer_to_call(self, wanted: Any, entry: Entry, site: Site) -> tuple[NodeDraft, ...]:
+        """The layer that a `call` names, behind the groups that hold it. Raises `Poisoned`."""
         owner: FunctionDraft | None = site.draft
         while owner is not None and isinstance(wanted, str):
-            node = _find_layer(owner, wanted)
-            if node is not None and owner is site.draft:
-                return node
-            if node is not None:
+            path = _find_layer(owner, wanted)
+            if path and owner is site.draft:
+                return path
+            if path:
                 raise self.fail(
                     site.frame,
                     "E0312",
                     f"`{wanted}` belongs to the level around this group, so the group can't call it",
                     entry.spans.span,
                     help="call it outside the group, or leave the group unnamed",
-                    notes=[Note("the layer is here", node.span)],
+                    notes=[Note("the layer is here", path[-1].span)],
                 )
             owner = owner.parent
         raise self.fail(
@@ -591,15 +594,17 @@ def _name_of(frame: Frame, value: Bound) -> str:
     return "output"
 
 
-def _find_layer(draft: FunctionDraft, path: str) -> NodeDraft | None:
-    """A layer by its path below `draft`."""
-    node: NodeDraft | None = None
-    for position, step in enumerate(path.split(".")):
-        if position:
-            if node is None or not isinstance(node.callee, FunctionDraft):
-                return None
-            draft = node.callee
+def _find_layer(draft: FunctionDraft, path: str) -> tuple[NodeDraft, ...]:
+    """A layer by its path below `draft`, behind the layers that lead to it; empty where there is none."""
+    found: list[NodeDraft] = []
+    for step in path.split("."):
+        if found:
+            callee = found[-1].callee
+            if not isinstance(callee, FunctionDraft):
+                return ()
+            draft = callee
         node = draft.layer(step)
         if node is None:
-            return None
-    return node
+            return ()
+        found.append(node)
+    return tuple(found)
