@@ -21,7 +21,7 @@ from specdl.ops.base import Op, TypeRuleError
 from specdl.ops.compute import Compute, ComputeError, parse_compute
 from specdl.source import SpanTree
 from specdl.spec.entries import STRUCTURAL, Entry, unknown_operator_help
-from specdl.spec.expressions import ExpressionError, pieces
+from specdl.spec.expressions import ExpressionError, never_closes, pieces
 from specdl.spec.file import Block, Spec
 from specdl.spec.overrides import REQUIRED
 from specdl.spec.validate import show, validate
@@ -304,6 +304,10 @@ class Calls(Resolver):
             if not block.params:
                 raise self.fail(site.frame, "E0203", f"the block `{block.name}` has no parameters", spans.span)
             return {next(iter(block.params)): self.resolve(arguments, spans, site.scope)}
+        for key, value in arguments.items():
+            if isinstance(value, str) and never_closes(value):
+                # YAML cut it at its comma, so the next keys are its other half: say only that.
+                self.resolve(value, spans.child(key), site.scope)
         listing = ", ".join(f"`{name}`" for name in block.params)
         failed = False
         for key in arguments:
