@@ -175,7 +175,7 @@ def _yaml_help(problem: str, text: str, span: Span) -> str | None:
         return "indent with spaces, not with tabs"
     cut = re.search(r"\$\([^)]*[\[\]].*?\)", line)
     if cut is not None and "did not find expected" in problem:
-        return f"inside `[ ]` and `{{ }}`, quote an expression that holds `[`, `]` or `,`: `\"{cut.group()}\"`"
+        return f'inside `[ ]` and `{{ }}`, quote an expression that holds `[`, `]` or `,`: `"{cut.group()}"`'
     if "did not find expected" in problem or "expected <block end>" in problem:
         return "check the indentation, and that every `[`, `{` and quote is closed"
     return None

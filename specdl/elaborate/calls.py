@@ -109,6 +109,9 @@ class Calls(Resolver):
         cls = self.losses.get(name) or OPERATORS.get(name)
         if cls is None:
             help = unknown_operator_help(name, [*self.losses, *OPERATORS, *self.spec.blocks, *STRUCTURAL])
+            if site.draft.layer(name) is not None:
+                listed = "" if entry.inputs is None else f"({', '.join(str(item.value) for item in entry.inputs)})"
+                help = f"`{name}` is a layer; to run it again, write `call{listed}: {name}`"
             raise self.fail(site.frame, "E0205", f"there is no operator or block `{name}`", name_span, help=help)
         try:
             op = self.operator(cls, name, arguments, spans, site)
@@ -148,7 +151,12 @@ class Calls(Resolver):
         elif cls.main is None:
             by_name = f"takes its arguments by name: {', '.join(cls.model_fields)}"
             takes = by_name if cls.model_fields else "takes no arguments"
-            raise self.fail(site.frame, "E0203", f"`{name}` {takes}, got {show(value)}", spans.span)
+            help = None
+            if name in self.losses and isinstance(value, (int, float)):
+                help = f"the weight of a term is written `{{weight: {value}}}`"
+            elif isinstance(value, tuple) and value and all(isinstance(item, str) for item in value):
+                help = f"inputs stand in parentheses: `{name}({', '.join(value)})`"
+            raise self.fail(site.frame, "E0203", f"`{name}` {takes}, got {show(value)}", spans.span, help=help)
         else:
             fields = {cls.main: value}
             spans = SpanTree(spans.span, {cls.main: spans.span}, {cls.main: spans})
@@ -552,6 +560,9 @@ class Calls(Resolver):
                     notes=[Note("the layer is here", path[-1].span)],
                 )
             owner = owner.parent
+        known = site.frame.values.get(wanted) if isinstance(wanted, str) else None
+        if isinstance(known, Ref) and known.type is None:
+            raise Poisoned  # a mistake in that layer
         raise self.fail(
             site.frame,
             "E0312",
