@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from specdl.cli.common import json_option, load_model, print_json, spec_arguments
+from specdl.cli.common import json_option, load_model, print_json, require_run, spec_arguments
 
 
 @click.command("train")
@@ -22,6 +22,8 @@ def command(
     Example: specdl train specs/digits_cnn.yaml train.epochs=5 optimizer.adamw.lr=1e-3
     """
     model = load_model(spec, variant, overrides)
+    if resume is not None:
+        require_run(resume)
 
     from specdl.training.errors import Interrupted, TrainingFailed
     from specdl.training.loop import train

@@ -5,6 +5,7 @@ A block is elaborated once for each set of parameters and input types, and share
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,6 +37,8 @@ MAX_STEPS = 300_000
 BLOCK_STEPS = 20  # a block costs about as much as so many entries
 MAX_FAILURES = 2_000
 MAX_LAYERS = 100_000
+MAX_WEIGHTS = 10**13
+"""Ten times the largest networks; what is meant to be smaller than that doesn't overflow PyTorch's sizes."""
 
 
 class Calls(Resolver):
@@ -147,14 +150,18 @@ class Calls(Resolver):
         types = _types(inputs)
         try:
             outputs = op.infer(*types)
-            weights = bool(op.weights(*types))
+            weights = op.weights(*types)
         except TypeRuleError as error:
             raise self.type_error(error, op.operator, inputs, entry, spans, site.frame) from None
         if any(too_complicated(dim) for type in outputs for dim in type.shape):
             message = f"`{op.operator}` gives a size that is too large"
             raise self.fail(site.frame, "E0210", message, entry.operator.span)
+        count = sum(math.prod(weight.shape) for weight in weights)
+        if count > MAX_WEIGHTS:
+            message = f"`{op.operator}` would have {count:.1e} weights; a layer may have {MAX_WEIGHTS:.0e}"
+            raise self.fail(site.frame, "E0210", message, entry.operator.span)
         names = op.output_names(len(outputs))
-        node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, weights, names)
+        node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, bool(weights), names)
         self.name(node, own_name, op.operator, op.counted, entry, site)
         return self.finish(node, own_name, site.draft)
 
@@ -378,7 +385,10 @@ class Calls(Resolver):
             if last is None:
                 raise self.fail(frame, "E0311", f"`{draft.name}` gives no value", span)
             items = last if isinstance(last, tuple) else (last,)
-            chosen = [(_name_of(frame, item), item) for item in items]
+            names = [_name_of(frame, item) for item in items]
+            if len(set(names)) < len(names):
+                names = [f"{name}_{index}" for index, name in enumerate(names)]
+            chosen = list(zip(names, items, strict=True))
         elif not isinstance(wanted, (str, Mapping, list, tuple)):
             message = "`outputs` is a list of names, or maps names to values"
             raise self.fail(frame, "E0112", message, spans.span)

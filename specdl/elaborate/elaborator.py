@@ -187,6 +187,8 @@ class Elaborator(Calls):
     def contents(self, entry: Entry, site: Site, numbering: bool) -> Bound:
         """The entries of a structural entry. `numbering` is for a named loop and named branches."""
         kind = entry.operator.value
+        if kind in {"residual", "branches"} and isinstance(site.flow, Absent):
+            raise self.not_given(f"`{kind}` needs an input", entry, site.frame)
         if kind == "residual":
             return self.residual(entry, site)
         if kind == "branches":
