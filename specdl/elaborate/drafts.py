@@ -39,9 +39,13 @@ class NodeDraft:
     span: Span
     has_weights: bool
     output_names: tuple[str, ...] = ()
-    shares: str | None = None
+                shares=".".join(layer.name for layer in node.shares) or None,
     network: str | None = None
     loop: Loop | None = None
+=======
+    shares: tuple[NodeDraft, ...] = ()
+    """The layer whose weights a `call` uses, below those that hold it: their names may still change."""
+>>>>>>> main
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +66,7 @@ class FunctionDraft:
     training_outputs: int = 0
     residuals: list[Residual] = field(default_factory=list)
     call: NodeDraft | None = None
+    calls_again: list[tuple[FunctionDraft, NodeDraft]] = field(default_factory=list)
     position: int = 0
     arguments: list[Ref | None] = field(default_factory=list)
     _captured: dict[str, Ref] = field(default_factory=dict)
@@ -112,6 +117,9 @@ class FunctionDraft:
             self.output_names.append(inner.name)
             self.call.outputs.append(name)
             self.call.types.append(inner.type)
+            for owner, again in self.calls_again:
+                again.outputs.append(owner.unique(name))
+                again.types.append(inner.type)
             found = Ref(self.parent, name, inner.type, span or inner.span)
             self._exported[inner.name] = found
         return found
@@ -215,6 +223,7 @@ def freeze(draft: FunctionDraft, functions: dict[str, Function]) -> None:
                 outputs=tuple(node.outputs),
                 types=tuple(node.types),
                 span=node.span,
+<<<<<<< HEAD
                 shares=node.shares,
                 network=node.network,
                 loop=node.loop,
