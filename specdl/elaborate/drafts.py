@@ -39,13 +39,10 @@ class NodeDraft:
     span: Span
     has_weights: bool
     output_names: tuple[str, ...] = ()
-                shares=".".join(layer.name for layer in node.shares) or None,
-    network: str | None = None
-    loop: Loop | None = None
-=======
     shares: tuple[NodeDraft, ...] = ()
     """The layer whose weights a `call` uses, below those that hold it: their names may still change."""
->>>>>>> main
+    network: str | None = None
+    loop: Loop | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -223,8 +220,7 @@ def freeze(draft: FunctionDraft, functions: dict[str, Function]) -> None:
                 outputs=tuple(node.outputs),
                 types=tuple(node.types),
                 span=node.span,
-<<<<<<< HEAD
-                shares=node.shares,
+                shares=".".join(layer.name for layer in node.shares) or None,
                 network=node.network,
                 loop=node.loop,
             )

@@ -90,16 +90,25 @@ class StepElaborator(RunTimeLoops):
 
     # ---- numbers -------------------------------------------------------------------------------------
 
-    def read(self, argument: Argument, site: Site) -> Bound:
+    def read(self, argument: Argument, site: Site, operator: str = "") -> Bound:
         """The value that an argument names, or the number that it is. Raises `Poisoned`."""
         value: Any = argument.value
         if isinstance(value, str) and "$" in value:
             value = self.each(value, SpanTree(argument.span, inner=argument.span), site.scope)
-        if isinstance(value, Column):
-            return self.column(value, str(argument.value), argument.span, site)
-        if isinstance(value, (bool, int, float)):
-            return self.constant(value, argument.span, site)
-        return super().read(replace(argument, value=value), site)
+        if self.takes_numbers(operator):
+            if isinstance(value, Column):
+                return self.column(value, str(argument.value), argument.span, site)
+            if isinstance(value, (bool, int, float)):
+                return self.constant(value, argument.span, site)
+        value = value.values[0] if isinstance(value, Column) else value
+        return super().read(replace(argument, value=value), site, operator)
+
+    def takes_numbers(self, operator: str) -> bool:
+        """Whether a number may stand for an input of what has this name."""
+        if operator in self.networks or operator in self.spec.blocks or operator in LOSSES:
+            return True
+        cls = self.losses.get(operator) or OPERATORS.get(operator)
+        return cls is not None and cls.takes_numbers
 
     def number(self, text: str, spans: SpanTree, site: Site) -> Any:
         """An expression in a `compute`: its value, or the number of the loop's iteration. Raises `Poisoned`."""
@@ -120,21 +129,14 @@ class StepElaborator(RunTimeLoops):
     ) -> list[Ref | None]:
         """The inputs of an operator, block or network; a number for a block is one for each example."""
         found = super().inputs(name, ports, entry, site, defaults)
-        if name in self.networks:
+        if name in self.networks or name not in self.spec.blocks:
             return found
-        if name in self.spec.blocks:
-            return [
-                ref
-                if ref is None or ref.type is None or not _is_number(ref)
-                else self.filled(ref, TensorType((BATCH,), ref.type.dtype), entry, site)
-                for ref in found
-            ]
-        cls: type[Op] | None = self.losses.get(name) or OPERATORS.get(name)
-        for ref in found:
-            if ref is not None and _is_number(ref) and not (cls is not None and (cls.takes_numbers or name in LOSSES)):
-                message = f"`{name}` takes values, not numbers"
-                raise self.fail(site.frame, "E0306", message, ref.span, help="compute with numbers: `compute: 2 * x`")
-        return found
+        return [
+            ref
+            if ref is None or ref.type is None or not _is_number(ref)
+            else self.filled(ref, TensorType((BATCH,), ref.type.dtype), entry, site)
+            for ref in found
+        ]
 
     def filled(self, ref: Ref | None, wanted: TensorType, entry: Entry, site: Site) -> Ref | None:
         """The value; a number becomes a tensor of the type that is wanted. Raises `Poisoned`."""
