@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specdl.analysis.cost import Cost, cost
+from specdl.analysis.cost import Cost, total_cost
 from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
 from specdl.elaborate import bind_sections, elaborate
 from specdl.ir.program import Program
@@ -64,8 +64,8 @@ class Model:
 
     @cached_property
     def cost(self) -> Cost:
-        """Parameters, FLOPs and memory."""
-        return cost(self.program)
+        """Parameters, FLOPs and memory of all networks together."""
+        return total_cost(self.program)
 
     @property
     def parameters(self) -> int:
@@ -78,11 +78,17 @@ class Model:
 
         return emit_torch(self.program).text
 
-    def module(self) -> nn.Module:
-        """A fresh `nn.Module`, initialised from torch's current seed."""
+    def module(self, network: str | None = None) -> nn.Module:
+        """A fresh `nn.Module` of a network (the first, unless named), initialised from torch's current seed."""
         from specdl.backends.torch_load import load_module
 
-        return load_module(self.program)
+        return load_module(self.program.only(network))
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Fresh modules of all networks, by name."""
+        from specdl.backends.torch_load import load_networks
+
+        return load_networks(self.program)
 
     def step_functions(self) -> dict[str, StepFunction]:
         """The training steps, as functions of the networks and a batch."""
@@ -91,19 +97,27 @@ class Model:
         return load_steps(self.program)
 
     def export_onnx(
-        self, path: str | Path, module: nn.Module | None = None, *, verify: bool = True, opset: int | None = None
+        self,
+        path: str | Path,
+        module: nn.Module | None = None,
+        *,
+        verify: bool = True,
+        opset: int | None = None,
+        network: str | None = None,
     ) -> Verification:
         """Writes ONNX with the weights of `module` (fresh ones unless given), and compares it with the module.
 
-        Raises `SpecError` when ONNX Runtime's outputs differ from PyTorch's by more than the tolerance.
+        `network` names one of several; the first unless given. Raises `SpecError` when ONNX Runtime's outputs differ
+        from PyTorch's by more than the tolerance.
         """
         from specdl.backends.onnx import export_onnx
 
-        module = self.module() if module is None else module
-        return export_onnx(self.program, module, path, verify=verify, opset=opset)
+        program = self.program.only(network)
+        module = self.module(network) if module is None else module
+        return export_onnx(program, module, path, verify=verify, opset=opset)
 
     def diagram(self, path: str | Path, **options: Any) -> Path:
-        """Draws the model as .svg, .png or .dot."""
+        """Draws a network (`network`, else the first) or a step (`step`) as .svg, .png or .dot."""
         from specdl.backends.diagram import render_diagram
 
         return render_diagram(self.program, path, **{"title": self.title, **options})
@@ -129,11 +143,12 @@ def compile_source(source: Source, variant: str | None = None, overrides: Mappin
     elaborator, sections = bind_sections(spec, diagnostics)
     recipe: Recipe | None = None
     if sections:
-        from specdl.spec.recipe import parse_recipe
+        from specdl.spec.recipe import measured_values, parse_recipe
 
         recipe = parse_recipe(sections, spec.spans, diagnostics)
     fields = None if recipe is None or recipe.data is None else recipe.data.fields
-    program = elaborate(elaborator, fields)
+    measured = () if recipe is None else measured_values(recipe)
+    program = elaborate(elaborator, fields, measured)
     if program is not None and recipe is not None and recipe.data is not None:
         from specdl.analysis.classes import check_classes
 

@@ -56,8 +56,24 @@ class _Total:
 
 def cost(program: Program, sizes: Mapping[str, int] | None = None, network: str | None = None) -> Cost:
     """The cost of a network at inference; `sizes` gives the symbols' values, `N` is 1 unless given."""
-    total = _function(program, _network(program, network), _known(sizes), {})
-    return Cost(total.parameters, total.parameters, total.flops, total.bytes, total.activations)
+    total = _function(program, program.network(network), _known(sizes), {})
+    origin = program.origins.get(network or next(iter(program.networks)))
+    fixed = origin is not None and (origin.frozen or origin.average_of is not None)
+    return Cost(total.parameters, 0 if fixed else total.parameters, total.flops, total.bytes, total.activations)
+
+
+def total_cost(program: Program, sizes: Mapping[str, int] | None = None) -> Cost:
+    """The cost of all networks together, each run once; an average of another has weights of its own."""
+    first, *others = [cost(program, sizes, name) for name in program.networks]
+    for other in others:
+        first = Cost(
+            first.parameters + other.parameters,
+            first.trainable_parameters + other.trainable_parameters,
+            first.flops + other.flops,
+            first.parameter_bytes + other.parameter_bytes,
+            first.activation_bytes + other.activation_bytes,
+        )
+    return first
 
 
 def cost_rows(
@@ -65,12 +81,8 @@ def cost_rows(
 ) -> tuple[CostRow, ...]:
     """The cost of every layer, in order, one row for each call: this grows with the depth, `cost` doesn't."""
     rows: list[CostRow] = []
-    _rows(program, _network(program, network), _known(sizes), {}, "", 0, rows)
+    _rows(program, program.network(network), _known(sizes), {}, "", 0, rows)
     return tuple(rows)
-
-
-def _network(program: Program, name: str | None) -> Function:
-    return program.main if name is None else program.functions[program.networks[name]]
 
 
 def _known(sizes: Mapping[str, int] | None) -> dict[str, Dim]:

@@ -14,6 +14,7 @@ from specdl.cli.common import json_option, load_model, load_run, print_json
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--variant", metavar="NAME", help="Use this variant of the spec.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the ONNX file.")
+@click.option("--network", metavar="NAME", help="Which of several networks; the first unless given.")
 @click.option("--opset", type=click.IntRange(18, 23), help="ONNX opset; 20 unless given.")
 @click.option("--no-verify", is_flag=True, help="Don't compare the file with PyTorch in ONNX Runtime.")
 @json_option
@@ -22,6 +23,7 @@ def command(
     overrides: tuple[str, ...],
     variant: str | None,
     output: str,
+    network: str | None,
     opset: int | None,
     no_verify: bool,
     as_json: bool,
@@ -36,14 +38,14 @@ def command(
         model = load_run(Path(source))
         from specdl.training.evaluate import load_network
 
-        module = load_network(model, Path(source))
+        module = load_network(model, Path(source), network=network)
     else:
         model = load_model(source, variant, overrides)
         import torch
 
         torch.manual_seed(0 if model.recipe is None else model.recipe.train.seed)
-        module = model.module()
-    result = model.export_onnx(output, module, verify=not no_verify, opset=opset)
+        module = model.module(network)
+    result = model.export_onnx(output, module, verify=not no_verify, opset=opset, network=network)
     if as_json:
         print_json(
             {

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from specdl.analysis.cost import cost_rows
+from specdl.analysis.cost import Cost, cost, cost_rows
 from specdl.cli.common import human, json_option, load_model, print_json, spec_arguments
+from specdl.ir.program import Program
 
 
 @click.command("summary")
@@ -31,19 +32,33 @@ def command(spec: str, overrides: tuple[str, ...], variant: str | None, depth: i
 
 
 def _json(model: Any) -> dict[str, Any]:
-    cost, main = model.cost, model.program.main
-    return {
+    """The totals of all networks, and the first one's layers; where there are several, each under `networks`."""
+    total = model.cost
+    names = list(model.program.networks)
+    networks = [_network_json(model.program, name) for name in names]
+    totals = {
         "name": model.name,
         "variant": model.spec.variant,
-        "parameters": cost.parameters,
-        "trainable_parameters": cost.trainable_parameters,
-        "flops": _number(cost.flops),
+        "parameters": total.parameters,
+        "trainable_parameters": total.trainable_parameters,
+        "flops": _number(total.flops),
+    }
+    return {**networks[0], **totals, **({"networks": networks} if len(names) > 1 else {})}
+
+
+def _network_json(program: Program, name: str) -> dict[str, Any]:
+    total, network = cost(program, network=name), program.network(name)
+    return {
+        "name": name,
+        "parameters": total.parameters,
+        "trainable_parameters": total.trainable_parameters,
+        "flops": _number(total.flops),
         "inputs": [
-            {"name": item.name, "shape": _shape(item.type.shape), "dtype": item.type.dtype} for item in main.inputs
+            {"name": item.name, "shape": _shape(item.type.shape), "dtype": item.type.dtype} for item in network.inputs
         ],
         "outputs": [
             {"name": name, "shape": _shape(type.shape), "dtype": type.dtype}
-            for name, type in zip(main.output_names, main.output_types(), strict=True)
+            for name, type in zip(network.output_names, network.output_types(), strict=True)
         ],
         "layers": [
             {
@@ -54,7 +69,7 @@ def _json(model: Any) -> dict[str, Any]:
                 "flops": _number(row.flops),
                 "line": row.span.line,
             }
-            for row in cost_rows(model.program)
+            for row in cost_rows(program, network=name)
         ],
     }
 
@@ -68,7 +83,19 @@ def _shape(shape: tuple[Any, ...]) -> list[int | str]:
 
 
 def _text(model: Any, depth: int | None) -> Iterator[str]:
-    rows = [row for row in cost_rows(model.program) if depth is None or row.depth < depth]
+    title = model.name if model.spec.variant is None else f"{model.name} · {model.spec.variant}"
+    program: Program = model.program
+    if len(program.networks) == 1:
+        yield from _network_text(program, None, title, depth)
+        return
+    for name in program.networks:
+        yield from _network_text(program, name, f"{title} · {name}", depth)
+        yield ""
+    yield f"all networks: {_totals(model.cost)}"
+
+
+def _network_text(program: Program, network: str | None, title: str, depth: int | None) -> Iterator[str]:
+    rows = [row for row in cost_rows(program, network=network) if depth is None or row.depth < depth]
     last = _last_children(rows)
     table: list[tuple[str, str, str, str, str]] = []
     open_levels: list[bool] = []
@@ -92,20 +119,22 @@ def _text(model: Any, depth: int | None) -> Iterator[str]:
     if sys.stdout.isatty():  # the operator gives way, so that no line is broken
         excess = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
         widths[1] -= max(0, min(excess, widths[1] - len(heads[1])))
-    title = model.name if model.spec.variant is None else f"{model.name} · {model.spec.variant}"
-    inputs = ", ".join(f"{value.name} {value.type}" for value in model.program.main.inputs)
+    inputs = ", ".join(f"{value.name} {value.type}" for value in program.network(network).inputs)
     yield f"{title}: {inputs}"
     yield _row(heads, widths)
     yield "─" * (sum(widths) + 2 * (len(widths) - 1))
     for line in table:
         yield _row(line, widths)
     yield "─" * (sum(widths) + 2 * (len(widths) - 1))
-    cost = model.cost
+    yield _totals(cost(program, network=network))
+
+
+def _totals(cost: Cost) -> str:
     flops = human(cost.flops) if isinstance(cost.flops, int) else str(cost.flops)
     frozen = cost.parameters - cost.trainable_parameters
     extra = f" ({frozen:,} frozen)" if frozen else ""
     weights = f"{human(cost.parameter_bytes, 'B')} of weights"
-    yield f"{cost.parameters:,} parameters{extra} · {flops} FLOPs an example · {weights}"
+    return f"{cost.parameters:,} parameters{extra} · {flops} FLOPs an example · {weights}"
 
 
 def _row(cells: tuple[str, ...], widths: list[int]) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from specdl.diagnostics import Span
+from specdl.diagnostics import Diagnostic, Span, SpecError, did_you_mean
 from specdl.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -202,6 +202,21 @@ class Program:
     def main(self) -> Function:
         """The only network, or the first of several."""
         return self.functions[next(iter(self.networks.values()))]
+
+
+    def network(self, name: str | None = None) -> Function:
+        """The function of a network, the first unless named. Raises `SpecError` for an unknown name."""
+        if name is None:
+            return self.main
+        if name not in self.networks:
+            help = did_you_mean(name, self.networks) or f"there is {', '.join(f'`{item}`' for item in self.networks)}"
+            raise SpecError([Diagnostic("E0807", f"there is no network `{name}`", help=help)])
+        return self.functions[self.networks[name]]
+
+    def only(self, name: str | None = None) -> Program:
+        """The program with one of its networks alone, and nothing that trains it. Raises `SpecError`."""
+        function = self.network(name)
+        return Program(self.name, self.functions, {name or next(iter(self.networks)): function.key})
 
 
 @dataclass(frozen=True, slots=True)

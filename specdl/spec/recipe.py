@@ -234,6 +234,11 @@ def _mapping(value: Any, spans: SpanTree, what: str, diagnostics: Diagnostics) -
     return False
 
 
+def measured_values(recipe: Recipe) -> tuple[str, ...]:
+    """The names of the values (or fields) that metrics read, as far as they are named."""
+    return tuple(dict.fromkeys(name for metric in recipe.metrics for name in metric.inputs or ()))
+
+
 def parse_schedule(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Scheduler | None:
     """A number that changes, in the scheduler's words (`{linear: {start: 0, end: 1}}`). None after a mistake."""
     return _named(value, spans, SCHEDULERS, "schedule", diagnostics)

@@ -58,14 +58,13 @@ class _Level:
 def build(
     program: Program,
     *,
-    network: str | None = None,
+    key: str | None = None,
     depth: int | None = None,
     shapes: bool = True,
     title: str | None = None,
 ) -> Drawing:
-    """The drawing of a network (the first, unless named). Raises `KeyError` for an unknown network."""
-    key = program.main.key if network is None else program.networks[network]
-    return _Builder(program, shapes).drawing(key, depth, title or program.name)
+    """The drawing of a function of the program: the first network's, unless another's `key` is given."""
+    return _Builder(program, shapes).drawing(key or program.main.key, depth, title or program.name)
 
 
 class _Builder:
@@ -81,7 +80,7 @@ class _Builder:
         self.clusters = 0
 
     def drawing(self, key: str, depth: int | None, title: str) -> Drawing:
-        """The drawing of one network."""
+        """The drawing of one network or step."""
         function = self.program.functions[key]
         views = plan(self.parts, key, depth)
         level = _Level(function, (), function.types(), {})
@@ -123,7 +122,7 @@ class _Builder:
             level.children.append(children)
             for name in _reads(level.function, view.part):
                 if name not in level.env and inputs is not None and name in inputs:
-                    level.env[name] = self._input(name, inputs[name], children)
+                    level.env[name] = self._input(name, inputs[name], children, level.frame)
             for bypass in bypasses:
                 if bypass.first == index:
                     self._fork(level, bypass.value, children)
@@ -181,12 +180,15 @@ class _Builder:
             cluster = Cluster(f"c{self.clusters}", part.title, lines, part.badge)
             frame = (*frame, cluster.id)
         given = (name for name in node.inputs if name is not None)
-        env = {value.name: level.env[name] for value, name in zip(inner.inputs, given, strict=True)}
+        columns = 0 if node.loop is None else len(node.loop.columns)
+        taken = inner.inputs[: len(inner.inputs) - columns]
+        env = {value.name: level.env[name] for value, name in zip(taken, given, strict=True)}
         below = _Level(inner, frame, inner.types(), env)
         content: list[Box | Cluster] = []
         if cluster is not None:
             self._entrances(below, view.children, content)
-        content += self._level(below, view.children, f"{path}.")
+        counted = {value.name: value.type for value in inner.inputs[len(taken) :]}
+        content += self._level(below, view.children, f"{path}.", counted)
         if merged:
             content = [self._renamed(item, part) for item in content]
         if cluster is not None:
@@ -220,7 +222,8 @@ class _Builder:
         """One arrow enters a block for each of its inputs, however many layers read it."""
         names: dict[_Port, list[str]] = {}
         for value in level.function.inputs:
-            names.setdefault(level.env[value.name], []).append(value.name)
+            if value.name in level.env:  # the columns of a loop come from nowhere
+                names.setdefault(level.env[value.name], []).append(value.name)
         for same in names.values():
             readers = [view for view in views if set(same).intersection(_reads(level.function, view.part))]
             forked = any(residual.source in same for residual in level.function.residuals)
@@ -275,10 +278,10 @@ class _Builder:
             tooltip=f"{tooltip} · {note}" if note else tooltip,
         )
 
-    def _input(self, name: str, type: TensorType, children: list[Box | Cluster]) -> _Port:
+    def _input(self, name: str, type: TensorType, children: list[Box | Cluster], frame: tuple[str, ...] = ()) -> _Port:
         text = shape_text(type)
         box = Box(f"in{len(self.drawn)}", "box", "io", name, (text,) if text else (), tooltip=f"{name}: {type}")
-        children.append(self._box(box, ()))
+        children.append(self._box(box, frame))
         return _Port(box.id, text)
 
     def _fork(self, level: _Level, value: str, children: list[Box | Cluster]) -> None:

@@ -93,7 +93,11 @@ class Parts:
         if found is None:
             function = self.program.functions[key]
             types = function.types()
-            found = self._counts[key] = sum(self._node_parameters(node, types) for node in function.nodes)
+            found = sum(self._node_parameters(node, types) for node in function.nodes if node.network is None)
+            # Each call of a network shares the weights of the first.
+            networks = {node.network: node.callee for node in function.nodes if node.network is not None}
+            found += sum(self.parameters(str(callee)) for callee in networks.values())
+            self._counts[key] = found
         return found
 
     def same(self, key: str) -> Hashable:
@@ -245,6 +249,14 @@ class Parts:
     def _call(self, index: int, node: Node) -> Part:
         key = str(node.callee)
         function = self.program.functions[key]
+        if node.network is not None:
+            # A step shows networks closed: each has a picture of its own.
+            named = node.name != node.network and not node.name.startswith(f"{node.network}_")
+            lines = (node.name,) if named else ()
+            parameters, same = self.parameters(key), ("network", index)
+            return Part("chain", index, index + 1, node.network, lines, "block", parameters=parameters, same=same)
+        if node.loop is not None:
+            return Part("call", index, index + 1, "loop", badge=node.loop.count, key=key, same=("loop", key))
         parameters = 0 if node.shares is not None else self.parameters(key)
         same = self.same(key)
         leaf = self._leaf(key)

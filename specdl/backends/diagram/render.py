@@ -30,6 +30,7 @@ def emit_dot(
     program: Program,
     *,
     network: str | None = None,
+    step: str | None = None,
     theme: ThemeName = "light",
     depth: int | None = None,
     shapes: bool = True,
@@ -38,12 +39,13 @@ def emit_dot(
 ) -> str:
     """The diagram of a network as DOT text; the same program gives the same bytes.
 
-    `network` names one of several (else the first is drawn); `depth` is how many levels of blocks to open
-    (unless given, the first block of each structure is opened while the picture stays readable); `shapes`
+    `network` names one of several (else the first is drawn), `step` a training step, or `sample`; `depth` is how
+    many levels of blocks to open (unless given, the first block of each structure is opened while the picture stays readable); `shapes`
     writes tensor shapes beside the arrows; `title` stands in the caption instead of the program's name.
-    Raises `SpecError` for an unknown network.
+    Raises `SpecError` for an unknown network or step.
     """
-    drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes, title=title)
+    key = _key(program, network, step)
+    drawing = build(program, key=key, depth=depth, shapes=shapes, title=_title(program, title, network, step))
     return write_dot(_shaped(drawing, direction), theme, direction)
 
 
@@ -52,6 +54,7 @@ def render_diagram(
     path: str | Path,
     *,
     network: str | None = None,
+    step: str | None = None,
     theme: ThemeName = "light",
     depth: int | None = None,
     shapes: bool = True,
@@ -59,12 +62,13 @@ def render_diagram(
     direction: Direction = "TB",
     dpi: int = 150,
 ) -> Path:
-    """Draws a network to a file that ends in .svg, .png or .dot (.pdf too where the system has Graphviz).
+    """Draws a network, or a step, to a file that ends in .svg, .png or .dot (.pdf too where the system has Graphviz).
 
-    Raises `SpecError` for another ending or an unknown network, `EnvironmentFailure` where Graphviz fails.
+    Raises `SpecError` for another ending, an unknown network or step, `EnvironmentFailure` where Graphviz fails.
     """
     _check_format(Path(path))
-    drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes, title=title)
+    key = _key(program, network, step)
+    drawing = build(program, key=key, depth=depth, shapes=shapes, title=_title(program, title, network, step))
     return render_drawing(drawing, path, theme=theme, direction=direction, dpi=dpi)
 
 
@@ -111,11 +115,23 @@ def _placed(drawing: Drawing, direction: Direction, rooms: Mapping[str, float]) 
     return read_layout(drawing, run_graphviz([*_graphviz(), "-Kdot", "-Tjson0"], text), direction)
 
 
-def _network(program: Program, name: str | None) -> str | None:
-    if name is not None and name not in program.networks:
-        known = ", ".join(f"`{item}`" for item in program.networks)
-        raise SpecError([Diagnostic("E0803", f"there is no network `{name}`", help=f"there are {known}")])
-    return name
+def _key(program: Program, network: str | None, step: str | None) -> str:
+    """The function of a network, or of a step. Raises `SpecError` for an unknown one."""
+    if step is None:
+        return program.network(network).key
+    steps = {"sample": program.sample} if program.sample is not None else {}
+    steps |= {item.name: item.function for item in program.steps}
+    if step not in steps:
+        known = ", ".join(f"`{item}`" for item in steps)
+        help = f"there are {known}" if steps else "the spec has no `steps`"
+        raise SpecError([Diagnostic("E0806", f"there is no step `{step}`", help=help)])
+    return steps[step]
+
+
+def _title(program: Program, title: str | None, network: str | None, step: str | None) -> str:
+    """The caption: where a program has several pictures it says of what this is one."""
+    part = step or (network or next(iter(program.networks)) if len(program.networks) > 1 else None)
+    return " ".join(filter(None, (title or program.name, part)))
 
 
 def _check_format(path: Path) -> str:
