@@ -15,6 +15,7 @@ demo: $(VENV)/ready
 	$(BIN)/specdl summary specs/digits_cnn.yaml
 	mkdir -p build
 	$(BIN)/specdl diagram specs/digits_cnn.yaml -o build/digits_cnn.png
+	rm -rf build/demo
 	$(BIN)/specdl train specs/digits_cnn.yaml --folder build/demo
 	$(BIN)/specdl eval build/demo
 	$(BIN)/specdl export build/demo -o build/digits_cnn.onnx

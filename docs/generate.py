@@ -72,7 +72,7 @@ def pictures() -> Iterator[tuple[Path, Drawing]]:
 
 def picture(model: Model) -> Drawing:
     """A model as `specdl diagram` draws it by itself."""
-    return build(model.program, network=None, depth=None, shapes=True)
+    return build(model.program, title=model.title)
 
 
 def operators() -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from specdl.analysis.classes import check_classes
 from specdl.analysis.cost import Cost, cost
 from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
 from specdl.elaborate import bind_sections, elaborate
@@ -42,6 +43,14 @@ class Model:
     def name(self) -> str:
         """The spec's name."""
         return self.spec.name
+
+    @property
+    def title(self) -> str:
+        """The name with the variant, unless the variant's own name says it all (`resnet18`)."""
+        variant = self.spec.variant
+        if variant is None:
+            return self.name
+        return variant if self.name in variant else f"{self.name} {variant}"
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -98,7 +107,7 @@ class Model:
         """Draws the model as .svg, .png or .dot."""
         from specdl.backends.diagram import render_diagram
 
-        return render_diagram(self.program, path, **options)
+        return render_diagram(self.program, path, **{"title": self.title, **options})
 
     def resolved_text(self) -> str:
         """The spec as YAML with its variant and overrides applied."""
@@ -126,6 +135,8 @@ def compile_source(source: Source, variant: str | None = None, overrides: Mappin
         recipe = parse_recipe(sections, spec.spans, diagnostics)
     fields = None if recipe is None or recipe.data is None else recipe.data.fields
     program = elaborate(elaborator, fields)
+    if program is not None and recipe is not None and recipe.data is not None:
+        check_classes(program, recipe.data, diagnostics)
     diagnostics.raise_if_failed()
     assert program is not None
     warnings = tuple(item for item in diagnostics.sorted() if item.severity == "warning")

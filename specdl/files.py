@@ -49,7 +49,15 @@ def _explained(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EnvironmentFailure(f"can't write {target}: {error.strerror or error}") from error
+        raise EnvironmentFailure(f"can't write `{target}`: {_reason(target, error)}") from error
+
+
+def _reason(target: Path, error: OSError) -> str:
+    if target.is_dir():
+        return "it is a folder; name a file in it"
+    if not target.parent.is_dir():
+        return f"there is no folder `{target.parent}`"
+    return error.strerror or str(error)
 
 
 def _is_stream(target: Path) -> bool:

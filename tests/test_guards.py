@@ -57,6 +57,16 @@ def test_check_imports_only_the_families_that_it_uses() -> None:
     assert done.stdout.split() == ["False", "True"]
 
 
+def test_the_recipe_is_imported_only_for_specs_with_data() -> None:
+    found: list[str] = []
+    for name in ("resnet", "digits_cnn"):
+        code = f"import sys, specdl; specdl.load({str(SPECS / f'{name}.yaml')!r})"
+        script = f"{code}; print('specdl.spec.recipe' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+        found += done.stdout.split()
+    assert found == ["False", "True"]
+
+
 def test_public_names_exist() -> None:
     for name in specdl.__all__:
         assert getattr(specdl, name) is not None

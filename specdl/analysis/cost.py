@@ -44,7 +44,6 @@ class Cost:
     flops: Dim
     parameter_bytes: int
     activation_bytes: Dim
-    rows: tuple[CostRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +56,25 @@ class _Total:
 
 def cost(program: Program, sizes: Mapping[str, int] | None = None, network: str | None = None) -> Cost:
     """The cost of a network at inference; `sizes` gives the symbols' values, `N` is 1 unless given."""
-    known: dict[str, Dim] = {"N": 1, **(sizes or {})}
-    function = program.main if network is None else program.functions[program.networks[network]]
-    totals: dict[str, _Total] = {}
-    total = _function(program, function, known, totals)
+    total = _function(program, _network(program, network), _known(sizes), {})
+    return Cost(total.parameters, total.parameters, total.flops, total.bytes, total.activations)
+
+
+def cost_rows(
+    program: Program, sizes: Mapping[str, int] | None = None, network: str | None = None
+) -> tuple[CostRow, ...]:
+    """The cost of every layer, in order, one row for each call: this grows with the depth, `cost` doesn't."""
     rows: list[CostRow] = []
-    _rows(program, function, known, totals, "", 0, rows)
-    return Cost(total.parameters, total.parameters, total.flops, total.bytes, total.activations, tuple(rows))
+    _rows(program, _network(program, network), _known(sizes), {}, "", 0, rows)
+    return tuple(rows)
+
+
+def _network(program: Program, name: str | None) -> Function:
+    return program.main if name is None else program.functions[program.networks[name]]
+
+
+def _known(sizes: Mapping[str, int] | None) -> dict[str, Dim]:
+    return {"N": 1, **(sizes or {})}
 
 
 def _function(program: Program, function: Function, sizes: Mapping[str, Dim], totals: dict[str, _Total]) -> _Total:
@@ -123,7 +134,9 @@ def _rows(
     prefix: str,
     depth: int,
     rows: list[CostRow],
+    runs: bool = True,
 ) -> None:
+    """Adds the layers of a function; in one that isn't run at inference all cost no FLOPs."""
     types = function.types()
     for node in function.nodes:
         part = _node(program, node, types, sizes, totals)
@@ -132,7 +145,8 @@ def _rows(
             operator, title = callee.operator, " ".join(filter(None, (callee.title(), callee.details())))
         else:
             operator = title = callee.name if callee.kind == "block" else "sequence"
-        path = f"{prefix}{node.name}"
-        rows.append(CostRow(path, operator, title, node.types[0], part.parameters, part.flops, node.span, depth))
+        path, flops = f"{prefix}{node.name}", part.flops if runs else 0
+        rows.append(CostRow(path, operator, title, node.types[0], part.parameters, flops, node.span, depth))
         if isinstance(callee, Function) and node.shares is None:
-            _rows(program, callee, sizes, totals, f"{path}.", depth + 1, rows)
+            inside = runs and not (node.skip or node.training_only)
+            _rows(program, callee, sizes, totals, f"{path}.", depth + 1, rows, inside)

@@ -33,6 +33,10 @@ networks of some hundred layers costs up to three of them; a wrong weight or att
 EPSILONS = 16
 """Where a dtype's own precision is coarser (float16), as many of its last digits may differ."""
 
+DISCRETE = 1e-3
+"""The share of an integer or boolean output that may differ: `argmax` over a large image meets near ties, which
+the last digit decides. A wrong weight or attribute changes far more."""
+
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 
 Sizes = Mapping[str, int]
@@ -164,7 +168,7 @@ def _compare(session: onnxruntime.InferenceSession, case: _Case, random: set[str
 def _difference(name: str, expected: Any, actual: Any, sizes: Sizes) -> float:
     """The largest absolute difference of two arrays of one shape. Raises `SpecError` past the tolerance."""
     if not np.issubdtype(expected.dtype, np.floating):
-        if (expected != actual).any():
+        if np.count_nonzero(expected != actual) > DISCRETE * expected.size:
             raise _differs("differs from PyTorch's", name, sizes)
         return 0.0
     finite = np.isfinite(expected)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import errno
 import importlib
+import io
+import os
 import sys
 from typing import Any
 
@@ -40,6 +45,18 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; an output that can't be written is told apart from what click makes of it."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                return _unwritable(error)
+            from specdl.diagnostics import EnvironmentFailure
+
+            where = "" if error.filename is None else f" `{error.filename}`"
+            raise EnvironmentFailure(f"reading or writing{where} failed: {error.strerror or error}") from error
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -63,12 +80,30 @@ def group() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits.
 
-    0 done; 1 the spec is wrong; 2 usage; 3 training failed; 4 the environment failed; 130 interrupted.
+    0 done; 1 the spec is wrong; 2 usage; 3 training failed; 4 the environment failed; 130 interrupted; 141 nobody
+    reads the output any more.
     """
-    sys.exit(_run(arguments))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="specdl")
+    code = _run(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError as error:
+            code = _unwritable(error)
+    sys.exit(code)
 
 
 def _run(arguments: list[str] | None) -> int:
+    try:
+        return _answer(arguments)
+    except OSError as error:  # the help, or a message about a failure, couldn't be written
+        return _unwritable(error)
+
+
+def _answer(arguments: list[str] | None) -> int:
     from specdl.diagnostics import EnvironmentFailure, SpecError
 
     try:
@@ -87,9 +122,35 @@ def _run(arguments: list[str] | None) -> int:
     except EnvironmentFailure as error:
         click.echo(f"error: {error}", err=True)
         return 4
-    except BrokenPipeError:
-        return 0
+    except MemoryError:
+        click.echo("error: memory ran out", err=True)
+        return 4
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return 130
     return result if isinstance(result, int) else 0
+
+
+def _unwritable(error: OSError) -> int:
+    """The exit code after an output could not be written, once that was said and the buffers lead nowhere."""
+    if error.errno != errno.EPIPE:
+        with contextlib.suppress(OSError):
+            click.echo(f"error: can't write the output: {error.strerror}", err=True)
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, descriptor)
+            os.close(null)
+    return 128 + 13 if error.errno == errno.EPIPE else 4
+
+
+_PLAIN = {"─": "-", "│": "|", "├": "|", "└": "`", "·": "|", "→": "->", "×": "x", "●": "*", "…": "..."}
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that a terminal's encoding lacks: a plain one that looks like it, else `?`."""
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(_PLAIN.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("specdl", _spell)

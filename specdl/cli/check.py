@@ -20,8 +20,6 @@ def command(specs: tuple[str, ...], variant: str | None, form: str) -> int:
     from specdl.api import load
 
     files, overrides = split_overrides(specs)
-    if not files:
-        raise click.UsageError("name at least one spec")
     found: list[Diagnostic] = []
     failed = False
     for file in files:

@@ -32,20 +32,22 @@ def json_option(function: Function) -> Function:
 
 
 def split_overrides(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Separates files from `KEY=VALUE`."""
+    """Separates files from `KEY=VALUE`; the first word is a file even if its name holds `=`."""
     from specdl.spec.overrides import parse_override
 
-    files = [word for word in words if "=" not in word]
-    overrides = dict(parse_override(word) for word in words if "=" in word)
+    files = [word for position, word in enumerate(words) if position == 0 or "=" not in word]
+    overrides = dict(parse_override(word) for word in words[1:] if "=" in word)
     return files, overrides
 
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     """The overrides of a command that takes one spec."""
-    files, overrides = split_overrides(words)
-    if files:
-        raise click.UsageError(f"'{files[0]}' is not KEY=VALUE; this command takes one spec")
-    return overrides
+    from specdl.spec.overrides import parse_override
+
+    for word in words:
+        if "=" not in word:
+            raise click.UsageError(f"'{word}' is not KEY=VALUE; this command takes one spec")
+    return dict(parse_override(word) for word in words)
 
 
 def load_model(spec: str, variant: str | None, overrides: Sequence[str]) -> Model:
@@ -62,10 +64,18 @@ def load_run(folder: Path) -> Model:
     """Compiles the spec that a run's folder keeps."""
     from specdl.api import load
 
-    if not (folder / "spec.yaml").is_file():
-        what = "is not the folder of a run" if folder.exists() else "doesn't exist"
-        raise SpecError([Diagnostic("E0605", f"`{folder}` {what}", help="name a folder that `specdl train` made")])
+    require_run(folder)
     return load(folder / "spec.yaml")
+
+
+def require_run(folder: Path) -> None:
+    """Raises `SpecError` where a folder is no run, naming the latest run in it if it holds some."""
+    if (folder / "spec.yaml").is_file():
+        return
+    what = "is not the folder of a run" if folder.exists() else "doesn't exist"
+    runs = sorted(path.parent for path in folder.glob("*/spec.yaml") if path.parent.name != "latest")
+    help = f"did you mean `{runs[-1]}`?" if runs else "name a folder that `specdl train` made"
+    raise SpecError([Diagnostic("E0605", f"`{folder}` {what}", help=help)])
 
 
 def colored(stream: TextIO) -> bool:
@@ -88,12 +98,13 @@ def diagnostics_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """One JSON object on one line of stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(json.dumps(value))
 
 
-def human(number: int | float) -> str:
-    """A count as people write it: 11.69 M, 512, 4.09 G."""
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if number >= size:
-            return f"{number / size:.2f} {unit}" if number < 100 * size else f"{number / size:.1f} {unit}"
-    return f"{number:,}"
+def human(number: int | float, unit: str = "") -> str:
+    """A count as people write it: 512, 4,096, 11.69 M, 4.09 GB."""
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if number >= max(size, 1e4):
+            digits = 2 if number < 100 * size else 1
+            return f"{number / size:.{digits}f} {prefix}{unit}"
+    return f"{number:,} {unit}".rstrip()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from specdl.analysis.cost import cost_rows
 from specdl.cli.common import human, json_option, load_model, print_json, spec_arguments
 
 
@@ -51,7 +54,7 @@ def _json(model: Any) -> dict[str, Any]:
                 "flops": _number(row.flops),
                 "line": row.span.line,
             }
-            for row in cost.rows
+            for row in cost_rows(model.program)
         ],
     }
 
@@ -65,7 +68,7 @@ def _shape(shape: tuple[Any, ...]) -> list[int | str]:
 
 
 def _text(model: Any, depth: int | None) -> Iterator[str]:
-    rows = [row for row in model.cost.rows if depth is None or row.depth < depth]
+    rows = [row for row in cost_rows(model.program) if depth is None or row.depth < depth]
     last = _last_children(rows)
     table: list[tuple[str, str, str, str, str]] = []
     open_levels: list[bool] = []
@@ -86,6 +89,9 @@ def _text(model: Any, depth: int | None) -> Iterator[str]:
         )
     heads = ("layer", "operator", "output", "parameters", "FLOPs")
     widths = [max(len(head), *(len(line[column]) for line in table)) for column, head in enumerate(heads)]
+    if sys.stdout.isatty():  # the operator gives way, so that no line is broken
+        excess = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
+        widths[1] -= max(0, min(excess, widths[1] - len(heads[1])))
     title = model.name if model.spec.variant is None else f"{model.name} · {model.spec.variant}"
     inputs = ", ".join(f"{value.name} {value.type}" for value in model.program.main.inputs)
     yield f"{title}: {inputs}"
@@ -98,14 +104,18 @@ def _text(model: Any, depth: int | None) -> Iterator[str]:
     flops = human(cost.flops) if isinstance(cost.flops, int) else str(cost.flops)
     frozen = cost.parameters - cost.trainable_parameters
     extra = f" ({frozen:,} frozen)" if frozen else ""
-    weights = f"{human(cost.parameter_bytes)}B of weights"
+    weights = f"{human(cost.parameter_bytes, 'B')} of weights"
     yield f"{cost.parameters:,} parameters{extra} · {flops} FLOPs an example · {weights}"
 
 
 def _row(cells: tuple[str, ...], widths: list[int]) -> str:
-    left = [cell.ljust(width) for cell, width in zip(cells[:3], widths[:3], strict=True)]
+    left = [_cut(cell, width).ljust(width) for cell, width in zip(cells[:3], widths[:3], strict=True)]
     right = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
     return "  ".join([*left, *right]).rstrip()
+
+
+def _cut(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else f"{cell[: width - 1]}…"
 
 
 def _last_children(rows: list[Any]) -> list[bool]:

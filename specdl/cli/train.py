@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from specdl.cli.common import json_option, load_model, print_json, spec_arguments
+from specdl.cli.common import json_option, load_model, print_json, require_run, spec_arguments
 
 
 @click.command("train")
 @spec_arguments
 @click.option("--folder", type=click.Path(path_type=Path), help="The run's folder; runs/NAME/TIME unless given.")
-@click.option("--resume", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Go on with this run.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with this run.")
 @json_option
 def command(
     spec: str, overrides: tuple[str, ...], variant: str | None, folder: Path | None, resume: Path | None, as_json: bool
@@ -22,6 +22,8 @@ def command(
     Example: specdl train specs/digits_cnn.yaml train.epochs=5 optimizer.adamw.lr=1e-3
     """
     model = load_model(spec, variant, overrides)
+    if resume is not None:
+        require_run(resume)
 
     from specdl.training.errors import Interrupted, TrainingFailed
     from specdl.training.loop import train
@@ -29,7 +31,8 @@ def command(
     try:
         run = train(model, folder=folder, resume=resume)
     except (TrainingFailed, Interrupted) as error:
-        click.echo(str(error), err=True)
+        prefix = "error: " if isinstance(error, TrainingFailed) else ""
+        click.echo(f"{prefix}{error}", err=True)
         return error.exit_code
     if as_json:
         print_json({"run": str(run.folder), "metrics": run.metrics})

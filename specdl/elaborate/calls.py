@@ -5,13 +5,14 @@ A block is elaborated once for each set of parameters and input types, and share
 
 from __future__ import annotations
 
-import keyword
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
+from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
 from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Poisoned, Site
 from specdl.ir.dims import too_complicated
@@ -29,31 +30,15 @@ from specdl.spec.validate import show, validate
 _PATH = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+)+")
 _NUMBERED = re.compile(r"\.__(\d+)")
 
+_TWICE = "say what each is called: `outputs: {first: value, second: value}`"
+
 MAX_NESTING = 64
 MAX_STEPS = 300_000
 BLOCK_STEPS = 20  # a block costs about as much as so many entries
 MAX_FAILURES = 2_000
 MAX_LAYERS = 100_000
-
-
-_ATTRIBUTES = """
-    T_destination _apply _backward_hooks _backward_pre_hooks _buffers _call_impl _compiled_call_impl
-    _forward_hooks _forward_hooks_always_called _forward_hooks_with_kwargs _forward_pre_hooks
-    _forward_pre_hooks_with_kwargs _get_backward_hooks _get_backward_pre_hooks _get_name _is_full_backward_hook
-    _load_from_state_dict _load_state_dict_post_hooks _load_state_dict_pre_hooks
-    _maybe_warn_non_full_backward_hook _modules _named_members _non_persistent_buffers_set _parameters
-    _register_load_state_dict_pre_hook _register_state_dict_hook _replicate_for_data_parallel
-    _save_to_state_dict _slow_forward _state_dict_hooks _state_dict_pre_hooks _version _wrapped_call_impl
-    add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval
-    extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict
-    modules mtia named_buffers named_children named_modules named_parameters parameters register_backward_hook
-    register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
-    register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook
-    register_module register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
-    set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu zero_grad
-"""
-MODULE_ATTRIBUTES = frozenset(_ATTRIBUTES.split())
-"""What every `nn.Module` has (a test holds the list against PyTorch's own)."""
+MAX_WEIGHTS = 10**13
+"""Ten times the largest networks; what is meant to be smaller than that doesn't overflow PyTorch's sizes."""
 
 
 class Calls(Resolver):
@@ -173,15 +158,19 @@ class Calls(Resolver):
         types = _types(inputs)
         try:
             outputs = op.infer(*types)
-            weights = bool(op.weights(*types))
+            weights = op.weights(*types)
         except TypeRuleError as error:
             raise self.type_error(error, op.operator, inputs, entry, spans, site.frame) from None
         if any(too_complicated(dim) for type in outputs for dim in type.shape):
             message = f"`{op.operator}` gives a size that is too large"
             raise self.fail(site.frame, "E0210", message, entry.operator.span)
+        count = sum(math.prod(weight.shape) for weight in weights)
+        if count > MAX_WEIGHTS:
+            message = f"`{op.operator}` would have {count:.1e} weights; a layer may have {MAX_WEIGHTS:.0e}"
+            raise self.fail(site.frame, "E0210", message, entry.operator.span)
         names = op.output_names(len(outputs))
-        node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, weights, names)
-        self.name(node, own_name, op.operator, op.counted, site)
+        node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, bool(weights), names)
+        self.name(node, own_name, op.operator, op.counted, entry, site)
         return self.finish(node, own_name, site.draft)
 
     def type_error(
@@ -205,7 +194,7 @@ class Calls(Resolver):
 
     # ---- names ---------------------------------------------------------------------------------------
 
-    def name(self, node: NodeDraft, own_name: str | None, base: str, counted: bool, site: Site) -> None:
+    def name(self, node: NodeDraft, own_name: str | None, base: str, counted: bool, entry: Entry, site: Site) -> None:
         """Names a layer by LANGUAGE's rules 1, 3, 5 and 6, and adds it to its level."""
         self.layers += 1
         if self.layers > MAX_LAYERS:
@@ -222,11 +211,11 @@ class Calls(Resolver):
             draft.position += 1
         else:
             node.name = draft.free_layer_name(base)
-        self.enter(node, site)
+        self.enter(node, entry, site)
 
-    def enter(self, node: NodeDraft, site: Site) -> None:
+    def enter(self, node: NodeDraft, entry: Entry, site: Site) -> None:
         """Adds a named node to its level; two layers with weights can't share a name."""
-        self.check_attribute(node, site)
+        self.check_reserved(node, entry, site)
         holder = site.draft.name_layer(node)
         if holder is not None:
             message = f"two layers with weights are called `{node.name}`"
@@ -239,16 +228,20 @@ class Calls(Resolver):
             site.draft.name_layer(node)
         site.draft.nodes.append(node)
 
-    def check_attribute(self, node: NodeDraft, site: Site) -> None:
-        """A layer is an attribute of its `nn.Module`: its name can't be a word of Python, or one that the class has."""
-        name = node.name
-        if name not in MODULE_ATTRIBUTES and not name.startswith("__") and not keyword.iskeyword(name):
+    def check_reserved(self, node: NodeDraft, entry: Entry, site: Site) -> None:
+        """Records a layer whose module would take the name of an attribute that PyTorch's modules have."""
+        why = why_reserved(node.name, sequential=site.draft.counted)
+        if why is None or site.draft.kind == "step":
             return
         if isinstance(node.callee, Op) and node.callee.torch_module(*_types(node.inputs)) is None:
-            return  # a function has no attribute
-        owner = "Python" if keyword.iskeyword(name) else "PyTorch's `nn.Module`"
-        message = f"no layer can be called `{name}`: it is a word of {owner}"
-        self.fail(site.frame, "E0106", message, node.span, help=f"e.g. `{name.strip('_')}_layer = …`")
+            return  # only a value: it becomes no attribute
+        other = f"{node.name.strip('_')}_layer"
+        if len(entry.targets) == 1:
+            place, help = entry.targets[0].span, f"call it `{other}`"
+        else:
+            place, help = entry.operator.span, f"give it another name: `{other} = {entry.operator.value}`"
+        message = f"`{node.name}` {why}, so no layer can have this name"
+        self.fail(site.frame, "E0315", message, place, help=help)
 
     def finish(self, node: NodeDraft, own_name: str | None, draft: FunctionDraft) -> Bound:
         """Makes the values of a node."""
@@ -299,7 +292,7 @@ class Calls(Resolver):
             has_weights=has_weights,
             output_names=tuple(callee.output_names),
         )
-        self.name(node, own_name, block.name, True, site)
+        self.name(node, own_name, block.name, True, entry, site)
         return self.finish(node, own_name, site.draft)
 
     def block_arguments(self, block: Block, arguments: Any, spans: SpanTree, site: Site) -> dict[str, Any]:
@@ -404,20 +397,31 @@ class Calls(Resolver):
             if last is None:
                 raise self.fail(frame, "E0311", f"`{draft.name}` gives no value", span)
             items = last if isinstance(last, tuple) else (last,)
-            chosen = [(_name_of(frame, item), item) for item in items]
+            names = [_name_of(frame, item) for item in items]
+            if len(set(names)) < len(names):
+                names = [f"{name}_{index}" for index, name in enumerate(names)]
+            chosen = list(zip(names, items, strict=True))
         elif not isinstance(wanted, (str, Mapping, list, tuple)):
             message = "`outputs` is a list of names, or maps names to values"
             raise self.fail(frame, "E0112", message, spans.span)
         else:
             listed = [wanted] if isinstance(wanted, str) else wanted
+            if not listed:
+                help = "name a value, or leave `outputs` out: then it gives its last value"
+                raise self.fail(frame, "E0112", "`outputs` is empty", spans.span, help=help)
             pairs = wanted.items() if isinstance(wanted, Mapping) else [(str(name), name) for name in listed]
             for index, (name, value) in enumerate(pairs):
                 place = spans.at(name if isinstance(wanted, Mapping) else index)
+                name = name if isinstance(wanted, Mapping) else name.removesuffix(".*").replace(".", "_")
                 try:
+                    if not name.isidentifier():
+                        where = spans.key(name) if isinstance(wanted, Mapping) else place
+                        help = "names have letters, digits and `_`"
+                        raise self.fail(frame, "E0106", f"`{name}` is not a name for an output", where, help=help)
                     if not isinstance(value, str):
                         message = f"an output is the name of a value, got {show(value)}"
                         raise self.fail(frame, "E0112", message, place)
-                    chosen.append((name.replace(".", "_"), self.value(value, place, frame)))
+                    chosen.append((name, self.value(value, place, frame)))
                 except Poisoned:
                     failed = True
         for name, bound in chosen:
@@ -425,8 +429,11 @@ class Calls(Resolver):
             for index, item in enumerate(items):
                 if item.type is None:
                     raise Poisoned
+                unique = name if len(items) == 1 else f"{name}_{index}"
+                if unique in draft.output_names:
+                    raise self.fail(frame, "E0112", f"two outputs are called `{unique}`", spans.span, help=_TWICE)
                 draft.outputs.append(localize(item, draft).name)
-                draft.output_names.append(name if len(items) == 1 else f"{name}_{index}")
+                draft.output_names.append(unique)
         if failed:
             raise Poisoned
         if not draft.outputs:
@@ -538,7 +545,7 @@ class Calls(Resolver):
         name = draft.free_layer_name(f"{node.name}_again")
         target = callee.key if isinstance(callee, FunctionDraft) else callee
         again = NodeDraft(name, target, inputs, [], outputs, entry.span, False, node.output_names, shares=path)
-        self.enter(again, site)
+        self.enter(again, entry, site)
         if isinstance(callee, FunctionDraft):
             callee.calls_again.append((draft, again))
         return self.finish(again, own_name, draft)

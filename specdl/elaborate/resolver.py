@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
-from specdl.elaborate.scopes import ABSENT, Absent, Bound, EntryScope, Frame, Poisoned, Site, UnknownType
+from specdl.elaborate.scopes import ABSENT, UNKNOWN, Absent, Bound, EntryScope, Frame, Poisoned, Site, UnknownType
 from specdl.ops import OPERATORS
 from specdl.ops.base import Op
 from specdl.source import SpanTree
@@ -16,9 +15,6 @@ from specdl.spec.entries import Argument, Entry, Text
 from specdl.spec.expressions import ATTRIBUTES, ExpressionError, substitute
 from specdl.spec.file import Spec
 from specdl.spec.overrides import REQUIRED
-from specdl.spec.validate import show
-
-_WORD = re.compile(r"[A-Za-z0-9_]+\Z")
 
 
 class Resolver:
@@ -54,12 +50,13 @@ class Resolver:
             if value == REQUIRED:
                 help = f"set it on the command line, `params.{name}=…`, or choose a `--variant`"
                 self.diagnostics.add("E0202", f"the parameter `{name}` has no value", span, help=help)
+                self.params[name] = UNKNOWN
                 continue
             scope = EntryScope(Frame(draft, {}, self.params), {}, None)
             try:
                 self.params[name] = self.resolve(value, self.spec.params_spans.child(name), scope)
             except Poisoned:
-                self.params[name] = None
+                self.params[name] = UNKNOWN
 
     def resolve(self, value: Any, spans: SpanTree, scope: EntryScope) -> Any:
         """A raw YAML value with its expressions evaluated; lists become tuples. Raises `Poisoned`."""
@@ -88,16 +85,19 @@ class Resolver:
         """A word of a head with its expressions evaluated. Raises `Poisoned`."""
         if "$" not in text.value:
             return text.value
-        word = str(self.resolve(text.value, SpanTree(text.span, inner=text.span), scope))
-        if not _WORD.match(word):
-            raise self.fail(scope.frame, "E0106", f"`{text.value}` gives {show(word)}, which is not a name", text.span)
-        return word
+        return str(self.resolve(text.value, SpanTree(text.span, inner=text.span), scope))
 
     # ---- values --------------------------------------------------------------------------------------
 
     def no_flow(self, frame: Frame, span: Span) -> Poisoned:
         """Records that nothing flows in."""
         return self.fail(frame, "E0310", "there is no value above this entry", span, help="name its input: `relu(x)`")
+
+    def not_given(self, need: str, entry: Entry, frame: Frame) -> Poisoned:
+        """Records that an optional input of the block was left out where its value is needed."""
+        message = f"{need}, but the optional value that flows in was not given"
+        help = "leave the entry out then: `when: $(given(mask))`"
+        return self.fail(frame, "E0307", message, entry.operator.span, help=help)
 
     def read(self, argument: Argument, site: Site, operator: str = "") -> Bound:
         """The value that an argument in a head's parentheses names. Raises `Poisoned`."""
@@ -134,8 +134,12 @@ class Resolver:
         if head in frame.groups:
             names = frame.groups[head].layer_names()
             return did_you_mean(rest, names) or f"`{head}` has {', '.join(names[:12])}"
-        if head in frame.values and rest in ATTRIBUTES:
+        holder = frame.values.get(head)
+        if holder is not None and rest in ATTRIBUTES:
             return f"a value's type is read in an expression: `$({name})`"
+        made_by = maker(holder) if isinstance(holder, Ref) else None
+        if made_by is not None and len(made_by.output_names) > 1:
+            return did_you_mean(rest, made_by.output_names) or f"`{head}` gives {', '.join(made_by.output_names)}"
         if name in self.spec.params or name in frame.params:
             return f"`{name}` is a parameter: write `${name}`"
         if frame.draft.layer(name) is not None:
@@ -230,6 +234,9 @@ class Resolver:
             help = f"for the value above, leave the parentheses out: `{name}`" if empty else None
             message = f"`{name}` needs its input `{missing_name}`"
             raise self.fail(site.frame, "E0307", message, entry.operator.span, help=help)
+        for port, value in [(plain[0], value) for value in many] if variadic else bound.items():
+            if isinstance(value, Absent) and (variadic or port in required):
+                raise self.not_given(f"`{name}` needs its input `{port}`", entry, site.frame)
         chosen = many if variadic else [bound.get(port, ABSENT) for port in plain]
         return [self.local(value, entry, site) for value in chosen]
 

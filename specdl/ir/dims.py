@@ -64,6 +64,9 @@ class SymDim:
         return other + (self * -1)
 
     def __mul__(self, other: Dim) -> Dim:
+        if isinstance(other, int):
+            # Most products are of this kind (elements of a shape, FLOPs), and the terms stay in order.
+            return SymDim(tuple((monomial, factor * other) for monomial, factor in self.terms)) if other else 0
         return _build(
             (tuple(sorted((*left, *right), key=_atom_order)), a * b)
             for left, a in self.terms

@@ -36,6 +36,10 @@ class Loss(Op):
         """The keyword arguments of the PyTorch call, as text."""
         return tuple(f"{name}={value!r}" for name, value in self.given().items())
 
+    def classes(self, *types: TensorType) -> int | None:
+        """How many classes the input scores, where the target is the index of one; else None."""
+        return None
+
     def operands(self, arguments: Sequence[str], *types: TensorType) -> tuple[str, str]:
         """The input and the target as PyTorch wants them."""
         raise NotImplementedError
@@ -64,6 +68,11 @@ class _Classification(Loss):
                 argument="class_weights",
             )
         return (TensorType((), scores.dtype),)
+
+    def classes(self, *types: TensorType) -> int | None:
+        scores, target = types
+        size = scores.shape[self._class_axis(scores, target)]
+        return size if isinstance(size, int) and not target.floating else None
 
     def _class_axis(self, scores: TensorType, target: TensorType) -> int:
         """The axis that the target lacks; axis 1 where several fit, else the last of them."""

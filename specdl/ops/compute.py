@@ -6,6 +6,7 @@ source it is one readable line of Python.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Union
@@ -117,7 +118,9 @@ class Compute(Op):
         return {"text": self.text}
 
     def title(self) -> str:
-        return self.text if len(self.text) <= 40 else f"{self.text[:39]}…"
+        # `_`, the value above, says little in a figure.
+        text = re.sub(r"\b_\b", "x", self.text) if "x" not in self.names else self.text
+        return text if len(text) <= 40 else f"{text[:39]}…"
 
     def _placeholders(self, types: Sequence[TensorType]) -> Sequence[str]:
         return [*self.names, "like"][: len(types)]

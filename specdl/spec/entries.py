@@ -52,7 +52,7 @@ class Entry:
     paths: tuple[tuple[Entry, ...], ...] = ()
     shortcut: tuple[Entry, ...] | None = None
     merge: Text | None = None
-    given: Mapping[str, Any] | None = None
+    given: Mapping[str, Any] | str | None = None
     given_spans: SpanTree | None = None
     when: Any = True
     when_spans: SpanTree | None = None
@@ -162,7 +162,7 @@ def _build(
         diagnostics.add("E0103", "`merge` names one operator: concat, add, mul, …", tree.at("merge"))
         merge = None
     given = extra.get("with")
-    if given is not None and not isinstance(given, Mapping):
+    if given is not None and not isinstance(given, Mapping) and not (isinstance(given, str) and "$" in given):
         diagnostics.add("E0103", "`with` is a mapping of arguments", tree.at("with"))
         given = None
     return Entry(
@@ -292,13 +292,11 @@ def parse_head(
             'inside `[ ]` or `{ }` YAML cuts a head at its comma: quote it, `"concat(a, b)"`',
         )
         return None
-    if stripped[end + 1 :].strip():
-        fail(
-            "E0107",
-            f"`{stripped[end + 1 :].strip()}` doesn't belong behind the inputs",
-            offset + end + 1,
-            len(stripped) - end - 1,
-        )
+    rest = stripped[end + 1 :].strip()
+    if rest:
+        # Whoever quotes a head often quotes its arguments too.
+        help = f'the colon stands outside the quotes: `"{head[: offset + end + 1]}"{rest}`' if rest[0] == ":" else None
+        fail("E0107", f"`{rest}` doesn't belong behind the inputs", offset + end + 1, len(stripped) - end - 1, help)
         return None
     inputs: list[Argument] = []
     inner = stripped[bracket + 1 : end]

@@ -5,6 +5,7 @@ Nothing is computed here: expressions stay text until the spec is elaborated.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,9 @@ from specdl.spec.overrides import REQUIRED, apply_override, apply_variant
 from specdl.spec.validate import show, validate
 
 LANGUAGE_VERSION = 1
+
+_MODEL_NAME = re.compile(r"\w[\w +.()-]*")
+"""It stands in the ejected source and in names of folders, so quotes, slashes and line breaks have no place in it."""
 
 
 class SpecFile(BaseModel):
@@ -33,7 +37,7 @@ class SpecFile(BaseModel):
         default_factory=dict, description="Named sets of parameter values."
     )
     inputs: dict[str, Any] | None = Field(
-        default=None, description="The network's inputs: shapes without the batch, or {shape, dtype, optional}."
+        default=None, description="The network's inputs: shapes without the batch, or {shape, dtype}."
     )
     outputs: Any = Field(
         default=None, description="What inference gives: names of values; the last value unless given."
@@ -159,6 +163,13 @@ def parse_spec(
             "E0111",
             f"this is version {file.specdl} of the language; version {LANGUAGE_VERSION} is known",
             spans.at("specdl"),
+        )
+    if not _MODEL_NAME.fullmatch(file.name):
+        diagnostics.add(
+            "E0106",
+            "this is not a name for a model",
+            spans.at("name"),
+            help="names have letters, digits, spaces and `_ - + . ( )`",
         )
     for key in ("inputs", "layers"):
         if not data.get(key):

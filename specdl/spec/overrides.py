@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from specdl.diagnostics import Diagnostics, Span, did_you_mean
+from specdl.diagnostics import Diagnostic, Diagnostics, Span, SpecError, did_you_mean
 from specdl.source import SpanTree, parse_text
 from specdl.spec.validate import show
 
@@ -24,7 +24,13 @@ OPEN_SECTIONS = ("data", "optimizer", "scheduler", "train", "loss")
 def parse_override(text: str) -> tuple[str, Any]:
     """`train.epochs=3` as a dotted key and a value, read as YAML. Raises `SpecError` where the value isn't YAML."""
     key, _, value = text.partition("=")
-    return key.strip(), parse_text(value, f"<{text}>").data
+    if not key.strip():
+        raise SpecError([Diagnostic("E0303", f"`{text}` names no key", help="write KEY=VALUE, e.g. `train.epochs=3`")])
+    try:
+        return key.strip(), parse_text(value).data
+    except SpecError as error:
+        (first, *_) = error.diagnostics
+        raise SpecError([Diagnostic(first.code, f"the value in `{text}`: {first.message}", help=first.help)]) from error
 
 
 def apply_variant(
@@ -59,11 +65,11 @@ def apply_override(
     data: Mapping[str, Any], spans: SpanTree, key: str, value: Any, known: Collection[str], diagnostics: Diagnostics
 ) -> tuple[Mapping[str, Any], SpanTree]:
     """The data with one value set. `known` are the keys that a spec may have."""
-    text = f"{key}={show(value).strip('`')}"
+    text = f"{key}={'null' if value is None else show(value).strip('`')}"
     span = Span(f"<{text}>", 1, 1, 1, len(key) + 1)
     diagnostics.texts[span.file] = text
     steps = [int(step) if step.isdigit() else step for step in key.split(".")]
-    override = _Override(key, steps, value, span, known)
+    override = _Override(key, text, steps, value, span, known)
     try:
         return override.put(data, spans, 0)
     except _Refused as error:
@@ -80,6 +86,7 @@ class _Refused(Exception):
 @dataclass(frozen=True, slots=True)
 class _Override:
     key: str
+    text: str
     steps: list[Any]
     value: Any
     span: Span
@@ -89,7 +96,8 @@ class _Override:
         """A copy of a part of the spec with the value in it. Raises `_Refused`."""
         if depth == len(self.steps):
             self.check_kind(place)
-            return self.value, SpanTree(self.span)
+            written = self.span.part(len(self.key) + 1, len(self.text) - len(self.key) - 1)
+            return self.value, SpanTree(written)
         step = self.steps[depth]
         if depth and self.steps[0] in OPEN_SECTIONS:
             place = {} if place is None else {place: {}} if isinstance(place, str) else place

@@ -120,7 +120,7 @@ class Train(_Section):
     @model_validator(mode="after")
     def _one_length(self) -> Train:
         if self.epochs is not None and self.max_steps is not None:
-            raise PydanticCustomError("length", "`epochs` and `max_steps` exclude each other")
+            raise PydanticCustomError("length", "`epochs` and `max_steps` exclude each other: set one of them to null")
         return self
 
 

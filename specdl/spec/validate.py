@@ -98,7 +98,9 @@ def _report(
     else:
         argument = ".".join(str(step) for step in path)
         where = f"`{argument}` of {_quoted(what)}" if argument else _quoted(what)
-        diagnostics.add(code, f"{where}: {_message(item)}, got {show(value)}", spans.at(*path), notes=notes)
+        # A verdict on the whole needs no echo of it.
+        got = f", got {show(value)}" if argument or kind in _WORDS else ""
+        diagnostics.add(code, f"{where}: {_message(item)}{got}", spans.at(*path), notes=notes)
 
 
 def _quoted(what: str) -> str:
@@ -109,7 +111,12 @@ def _quoted(what: str) -> str:
 def _meant(name: str, cls: type[BaseModel]) -> str | None:
     """The argument that an unknown name stands for: another library's word, or a misspelling."""
     word = _KERAS_AND_FRIENDS.get(name)
-    return word if word in cls.model_fields else nearest(name, cls.model_fields)
+    return word if word in cls.model_fields else nearest(name, _names(cls))
+
+
+def _names(cls: type[BaseModel]) -> list[str]:
+    """The fields as a spec writes them."""
+    return [field.alias or name for name, field in cls.model_fields.items()]
 
 
 def _unknown(
@@ -122,7 +129,7 @@ def _unknown(
     noun: str,
     nested: bool,
 ) -> None:
-    fields = list(cls.model_fields)
+    fields = _names(cls)
     inferred = getattr(cls, "inferred", ())
     help: str | None
     if name in inferred:

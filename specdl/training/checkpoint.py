@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
-from specdl.diagnostics import Diagnostic, SpecError
+from specdl.diagnostics import Diagnostic, Note, SpecError
 from specdl.training.run_folder import full_disk_explained
 
 MODEL_FILE, STATE_FILE, FACTS_FILE = "model.safetensors", "state.safetensors", "state.json"
@@ -118,9 +119,34 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     return {**tensors, **{name: tensors[original] for name, original in aliases.items() if original in tensors}}
 
 
+def load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], where: str, help: str | None = None) -> None:
+    """Puts weights into a network. Raises `SpecError` with every tensor that doesn't fit."""
+    wanted = network.state_dict()
+    notes = [
+        *(f"the network has no `{name}`" for name in weights if name not in wanted),
+        *(f"`{name}` is missing" for name in wanted if name not in weights),
+        *(
+            f"`{name}` is {list(weights[name].shape)}, the network's is {list(tensor.shape)}"
+            for name, tensor in wanted.items()
+            if name in weights and weights[name].shape != tensor.shape
+        ),
+    ]
+    if notes:
+        shown = [
+            *notes[:_SHOWN_MISFITS],
+            *([f"and {len(notes) - _SHOWN_MISFITS} more"] * (len(notes) > _SHOWN_MISFITS)),
+        ]
+        message = f"{where} doesn't fit this network"
+        raise SpecError([Diagnostic("E0602", message, notes=tuple(Note(note) for note in shown), help=help)])
+    network.load_state_dict(dict(weights))
+
+
+_SHOWN_MISFITS = 5
+
+
 def _damaged(path: Path, error: Exception) -> SpecError:
     problem = f"there is no `{path}`" if not path.exists() else f"`{path}` is damaged: {error}"
-    return SpecError([Diagnostic("E0601", problem, help="name a run folder whose checkpoint is whole")])
+    return SpecError([Diagnostic("E0601", problem, help="put back a copy of the checkpoint, or train again")])
 
 
 def _write(path: Path, text: str) -> None:

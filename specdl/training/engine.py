@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from specdl.diagnostics import EnvironmentFailure
 from specdl.spec.recipe import Clip, Train
+
+Agreed = TypeVar("Agreed")
 
 
 class Engine:
@@ -52,9 +54,9 @@ class Engine:
         nn.utils.clip_grad_value_(parameters, clip.value)
         return None
 
-    def agree(self, measures: dict[str, float]) -> dict[str, float]:
-        """The first process's measures, so that all processes decide alike."""
-        return measures
+    def agree(self, value: Agreed) -> Agreed:
+        """The first process's value (measures, a folder), so that all processes decide alike."""
+        return value
 
     def facts(self) -> dict[str, Any]:
         """What a resumed run must know."""
@@ -104,12 +106,12 @@ class AcceleratedEngine(Engine):
         self._accelerator.clip_grad_value_(parameters, clip.value)
         return None
 
-    def agree(self, measures: dict[str, float]) -> dict[str, float]:
+    def agree(self, value: Agreed) -> Agreed:
         if self.processes == 1:
-            return measures
+            return value
         from accelerate.utils import broadcast_object_list
 
-        agreed: list[dict[str, float]] = broadcast_object_list([measures])
+        agreed: list[Agreed] = broadcast_object_list([value])
         return agreed[0]
 
     def facts(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from specdl.diagnostics import Diagnostic, SpecError, did_you_mean
-from specdl.training.checkpoint import MODEL_FILE, find_checkpoint, load_tensors
+from specdl.training.checkpoint import MODEL_FILE, find_checkpoint, load_tensors, load_weights
 from specdl.training.engine import pick_device
 from specdl.training.examples import open_examples, require_data
 from specdl.training.model import Model
@@ -48,8 +48,5 @@ def load_network(model: Model, folder: Path, checkpoint: str | None = None) -> n
         message = f"`{folder}` has no checkpoint {' or '.join(f'`{name}`' for name in names)}"
         raise SpecError([Diagnostic("E0605", message, help="name the folder that `specdl train` printed")])
     network = model.module()
-    try:
-        network.load_state_dict(load_tensors(path / MODEL_FILE))
-    except RuntimeError as error:
-        raise SpecError([Diagnostic("E0602", f"`{path}` doesn't fit the spec: {error}")]) from error
+    load_weights(network, load_tensors(path / MODEL_FILE), f"`{path}`", help="the run's `spec.yaml` was changed")
     return network.eval()

@@ -9,6 +9,7 @@ anything is saved.
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections import deque
 from pathlib import Path
@@ -24,11 +25,11 @@ from specdl.training.curves import draw_curves
 from specdl.training.engine import Engine, bare, make_engine
 from specdl.training.errors import Interrupted, TrainingFailed
 from specdl.training.examples import open_examples, require_data
-from specdl.training.failures import Trouble, describe_failure, out_of_memory
+from specdl.training.failures import Trouble, describe_failure, explained, is_out_of_memory, out_of_memory
 from specdl.training.model import Model
 from specdl.training.progress import Moment, Plan, Progress, pick_progress
 from specdl.training.reports import Reports
-from specdl.training.run_folder import new_run_folder
+from specdl.training.run_folder import new_run_folder, require_unused
 from specdl.training.scoring import Scorer, total_loss, usual_inputs
 from specdl.training.signals import StopSignals
 from specdl.training.state import Position, Run, pack, unpack
@@ -54,7 +55,9 @@ def train(
     engine = make_engine(recipe.train)
     try:
         return _Loop(model, recipe, engine, progress or pick_progress(), folder, resume).run()
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise EnvironmentFailure(out_of_memory(recipe, engine.device)) from error
     finally:
         engine.close()
@@ -78,7 +81,7 @@ class _Loop:
         self.model, self.recipe, self.engine, self.progress = model, recipe, engine, progress
         self.settings = recipe.train
         (step,) = model.program.steps
-        self.function, self.add_up = model.step_functions()[step.name], total_loss(step)
+        self.function, self.add_up = explained(model.step_functions()[step.name]), total_loss(step)
 
         torch.manual_seed(self.settings.seed)
         network = model.module()
@@ -113,7 +116,7 @@ class _Loop:
         self.clipped_norm: torch.Tensor | None = None
         self.validated_step = -1
         self.resumed = resume is not None
-        self.folder = resume or folder or new_run_folder(model.name)
+        self.folder = resume or engine.agree(_new_folder(model.name, folder) if engine.rank == 0 else Path())
         self.reports = Reports(self.folder, write=engine.rank == 0)
         self.started = time.perf_counter()
 
@@ -121,12 +124,14 @@ class _Loop:
         """Trains to the end, or to a signal."""
         if self.resumed:
             self._restore()
+            if self.position.finished:
+                self._note(f"this run is finished: it ended at step {self.position.step}")
         else:
             self.reports.describe(self.model.resolved_text(), self.settings, str(self.engine.device))
         self.reports.open(self.position.step)
         self._say_plan()
         try:
-            with StopSignals(lambda _: self._note("stopping: saving the state (once more to leave at once)")) as stop:
+            with StopSignals(lambda _: self._shout("stopping: saving the state (once more to leave at once)")) as stop:
                 if not self.position.finished:
                     self._train(stop)
         except (Interrupted, TrainingFailed):
@@ -321,7 +326,8 @@ class _Loop:
         path = find_checkpoint(self.folder / "checkpoints", "last")
         if path is None:
             message = f"`{self.folder}` has no checkpoint to go on from"
-            raise SpecError([Diagnostic("E0605", message, help="train it without `--resume`")])
+            help = "name a folder that `specdl train` made, or train without `--resume`"
+            raise SpecError([Diagnostic("E0605", message, help=help)])
         self.position = unpack(
             load_checkpoint(path), self.network, self.optimizer, self.average, self.engine, self.examples
         )
@@ -330,8 +336,8 @@ class _Loop:
         if stop.received is None:
             return
         self._save("last", keep=self.settings.checkpoint.keep)
-        command = f"specdl train {self.folder / 'spec.yaml'} --resume {self.folder}"
-        raise Interrupted(f"stopped at step {self.position.step}; to go on: {command}", stop.received)
+        command = shlex.join(["specdl", "train", str(self.folder / "spec.yaml"), "--resume", str(self.folder)])
+        raise Interrupted(f"stopped at step {self.position.step}; to go on:\n  {command}", stop.received)
 
     def _fail(self, value: float) -> None:
         trouble = Trouble(
@@ -367,9 +373,21 @@ class _Loop:
         if self.engine.rank == 0:
             self.progress.note(text)
 
+    def _shout(self, text: str) -> None:
+        if self.engine.rank == 0:
+            self.progress.shout(text)
+
     def _draw(self) -> None:
         if self.engine.rank == 0:
             draw_curves(self.reports.file.rows(), self.folder / "curves.png", title=self.model.name)
+
+
+def _new_folder(name: str, wanted: Path | None) -> Path:
+    """The folder of a run that begins. Raises `SpecError` where the one that is wanted is in use."""
+    if wanted is None:
+        return new_run_folder(name)
+    require_unused(wanted)
+    return wanted
 
 
 def _due(every: Every, unit: str, count: int) -> bool:

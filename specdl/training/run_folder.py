@@ -14,12 +14,12 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from specdl.diagnostics import EnvironmentFailure
+from specdl.diagnostics import Diagnostic, EnvironmentFailure, SpecError
 
 Row = Mapping[str, float | int]
 
@@ -55,7 +55,10 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def new_run_folder(name: str, parent: Path = Path("runs")) -> Path:
-    """Creates `runs/<name>/<time>/`; a number follows where two runs begin in the same second."""
+    """Creates `runs/<name>/<time>/`, and points the link `runs/<name>/latest` at it.
+
+    A number follows where two runs begin in the same second.
+    """
     stamp = datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d_%H-%M-%S")
     number = 1
     while True:
@@ -66,7 +69,29 @@ def new_run_folder(name: str, parent: Path = Path("runs")) -> Path:
             except FileExistsError:
                 number += 1
             else:
+                _point(parent / name / "latest", folder.name)
                 return folder
+
+
+def _point(link: Path, target: str) -> None:
+    """Makes a link, in the place of the one before. Where links aren't allowed, there is none."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    with suppress(OSError):
+        temporary.symlink_to(target, target_is_directory=True)
+        temporary.replace(link)
+    with suppress(OSError):
+        temporary.unlink(missing_ok=True)
+
+
+def require_unused(folder: Path) -> None:
+    """Refuses a folder that holds something: a run never overwrites files. Raises `SpecError`."""
+    with full_disk_explained(folder):
+        used = folder.exists() and any(folder.iterdir())
+    if used:
+        help = f"name another, remove it, or go on with its run: `--resume {folder}`"
+        if not (folder / "checkpoints").is_dir():
+            help = "name a folder that is new or empty"
+        raise SpecError([Diagnostic("E0609", f"the folder `{folder}` is not empty", help=help)])
 
 
 class MetricsFile:

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from specdl.data.memory import Examples
 from specdl.diagnostics import Diagnostic, SpecError
-from specdl.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
+from specdl.training.checkpoint import Checkpoint, load_weights, pack_optimizer, unpack_optimizer
 from specdl.training.engine import Engine, bare
 
 FORMAT = 1
@@ -84,18 +84,19 @@ def unpack(
         message = f"the checkpoint has format {facts.get('format')}; this version reads {FORMAT}"
         raise SpecError([Diagnostic("E0602", message)])
     raw = {name.removeprefix("network."): tensor for name, tensor in state.items() if name.startswith("network.")}
+    help = "resume with the spec that the run began with"
+    load_weights(bare(network), checkpoint.model if average is None else raw, "the checkpoint", help)
     try:
-        bare(network).load_state_dict(dict(checkpoint.model) if average is None else raw)
         if average is not None:
-            average.module.load_state_dict(dict(checkpoint.model))
+            load_weights(average.module, checkpoint.model, "the checkpoint", help)
             average.n_averaged.copy_(state["averaged"])
-    except (RuntimeError, KeyError) as error:
-        message = f"the checkpoint doesn't fit this network: {error}"
-        raise SpecError([Diagnostic("E0602", message, help="resume with the spec that the run began with")]) from error
-    unpack_optimizer(optimizer, state, facts["optimizer"])
-    torch.set_rng_state(state["random.cpu"])
-    examples.generator.set_state(state["random.examples"])
-    if engine.device.type == "cuda" and "random.cuda" in state:
-        torch.cuda.set_rng_state(state["random.cuda"], engine.device)
-    engine.restore(facts["engine"])
-    return Position(**{name: facts[name] for name in asdict(Position())})
+        unpack_optimizer(optimizer, state, facts["optimizer"])
+        torch.set_rng_state(state["random.cpu"])
+        examples.generator.set_state(state["random.examples"])
+        if engine.device.type == "cuda" and "random.cuda" in state:
+            torch.cuda.set_rng_state(state["random.cuda"], engine.device)
+        engine.restore(facts["engine"])
+        return Position(**{name: facts[name] for name in asdict(Position())})
+    except (KeyError, TypeError, RuntimeError) as error:
+        message = f"the checkpoint is damaged: it lacks, or holds a wrong, {error}"
+        raise SpecError([Diagnostic("E0601", message, help="put back a copy of it, or train again")]) from error

@@ -57,7 +57,8 @@ def counting(names: list[str]) -> Numbers:
             (value,) = model.program.main.inputs
             counter = FlopCounterMode(display=False)
             with counter:
-                module(torch.empty(1, *value.type.shape[1:]))
+                shape = [int(str(size)) for size in value.type.shape[1:]]
+                module(torch.empty(1, *shape))
         assert isinstance(model.cost.flops, int)
         found[f"{name} specdl parameters"] = model.parameters
         found[f"{name} specdl flops"] = model.cost.flops

@@ -36,7 +36,7 @@ def run(quick: bool) -> Topic:
         sides = [Side(name, process, {"command": command, "bytecode": bytecode}) for name, command in COMMANDS.items()]
         if not quick:
             compare(sides, 1, title="start-up, unmeasured")  # compiles the bytecode, fills the disk's cache
-        found = compare(sides[:3] if quick else sides, 1 if quick else 15, title="start-up")
+        found = compare(sides[:3] if quick else sides, 1 if quick else 11, title="start-up")
     nothing, help_, check = list(COMMANDS)[:3]
     rows = [
         [f"`{name}`", milliseconds(found.spread(name)), show(found.ratio(name, nothing), "×"), torch_imported(name)]

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from specdl.backends.diagram.forks import add_fork_points
 from specdl.backends.diagram.model import Box, Cluster, Drawing, Edge, Route
 from specdl.backends.diagram.parts import Part, Parts
 from specdl.backends.diagram.plan import View, plan
 from specdl.backends.diagram.straight import straighten
-from specdl.backends.diagram.style import count_text
+from specdl.backends.diagram.style import clean, count_text
 from specdl.ir.program import Function, Node, Program
 from specdl.ir.types import TensorType
 
+_LONGEST_NAME = 36
 _QUIET = frozenset({"normalization", "activation", "dropout"})
 """Families before which a changed shape isn't written yet: the label waits for the end of the chain."""
 
@@ -53,10 +55,17 @@ class _Level:
     wraps: list[tuple[int, int]] = field(default_factory=list)
 
 
-def build(program: Program, *, network: str | None, depth: int | None, shapes: bool) -> Drawing:
+def build(
+    program: Program,
+    *,
+    network: str | None = None,
+    depth: int | None = None,
+    shapes: bool = True,
+    title: str | None = None,
+) -> Drawing:
     """The drawing of a network (the first, unless named). Raises `KeyError` for an unknown network."""
     key = program.main.key if network is None else program.networks[network]
-    return _Builder(program, shapes).drawing(key, depth)
+    return _Builder(program, shapes).drawing(key, depth, title or program.name)
 
 
 class _Builder:
@@ -71,13 +80,14 @@ class _Builder:
         self.labelled: set[tuple[str, str]] = set()
         self.clusters = 0
 
-    def drawing(self, key: str, depth: int | None) -> Drawing:
+    def drawing(self, key: str, depth: int | None, title: str) -> Drawing:
         """The drawing of one network."""
         function = self.program.functions[key]
         views = plan(self.parts, key, depth)
         level = _Level(function, (), function.types(), {})
         root = Cluster("root")
         inputs = {value.name: value.type for value in function.inputs}
+        outputs: list[str] = []
         # Inputs are drawn with their first reader, so that a decoder's stands beside the decoder.
         root.children = self._level(level, views, "", inputs)
         for index, (name, value) in enumerate(zip(function.output_names, function.outputs, strict=True)):
@@ -86,13 +96,17 @@ class _Builder:
             lines = tuple(filter(None, (shape_text(type), "in training" if training else "")))
             box = self._box(Box(f"out{index}", "box", "io", name, lines, tooltip=f"{name}: {type}"), ())
             root.children.append(box)
+            if not training:
+                outputs.append(box.id)
             port = level.env.get(value)
             if port is None:
                 port = self._input(value, type, root.children)
             self.edges.append(Edge(port.box, box.id))
-        caption = f"{self.program.name} · {count_text(self.parts.parameters(key))} parameters"
-        edges, groups, supports = straighten(self.edges, {box.id for box in root.boxes() if box.family == "io"})
-        return Drawing(self.program.name, caption, root, edges, tuple(self.routes), groups, supports)
+        caption = f"{clean(title, _LONGEST_NAME)} · {count_text(self.parts.parameters(key))} parameters"
+        edges, routes = add_fork_points(root, self.edges, self.routes)
+        occupied = {end for route in routes for end in (route.tail, route.head)}
+        course = straighten(edges, tuple(root.boxes()), outputs, occupied)
+        return Drawing(self.program.name, caption, root, course, routes)
 
     # ---- levels --------------------------------------------------------------------------------------
 
@@ -246,6 +260,8 @@ class _Builder:
             return Box(identity, "circle", "merge", part.symbol, tooltip=tooltip)
         folded = part.opens or part.kind == "segment"
         note = f"{count_text(part.parameters)} params" if part.parameters else ""
+        if part.shared:
+            note = "shared weights"
         return Box(
             identity,
             "box",
@@ -253,7 +269,7 @@ class _Builder:
             part.title,
             part.lines,
             # Single layers keep to their title; their parameters are in the tooltip.
-            note if folded or part.kind == "chain" else "",
+            note if folded or part.shared or part.kind == "chain" else "",
             part.badge,
             stacked=folded and part.badge > 1,
             tooltip=f"{tooltip} · {note}" if note else tooltip,
@@ -274,7 +290,7 @@ class _Builder:
         children.append(box)
         level.env[value] = _Port(box.id, self._connect(port, box, level.types[value]))
 
-    def _connect(self, port: _Port, box: Box, type: TensorType, *, skip: bool = False) -> str:
+    def _connect(self, port: _Port, box: Box, type: TensorType) -> str:
         """Draws an edge; gives the shape that has been written up to there."""
         text = shape_text(type)
         crossing = self.frames[port.box] != self.frames[box.id]
@@ -284,7 +300,7 @@ class _Builder:
         if written:
             self.labelled.add((port.box, text))
         label = text if written and self.shapes else ""
-        self.edges.append(Edge(port.box, box.id, label, arrow=box.shape != "point", skip=skip))
+        self.edges.append(Edge(port.box, box.id, label, arrow=box.shape != "point"))
         return text if written else port.shown
 
     def _merge(

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from specdl.backends.diagram.lanes import Lane, lanes
-from specdl.backends.diagram.model import Drawing, Edge
+from specdl.backends.diagram.aside import LABEL_HEIGHT, label_bounds, labels_aside, missing_room, title_aside
+from specdl.backends.diagram.lanes import Lane, lanes, rightmost
+from specdl.backends.diagram.model import Drawing, Edge, Route, Turns
 from specdl.backends.diagram.paths import Bounds, Point, crosses, overlap, path_points, rounded_path, straight_path
-from specdl.backends.diagram.style import LABEL_SIZE, text_width
+from specdl.backends.diagram.style import FRAME_MARGIN, LABEL_SIZE, NODE_GAP, text_width
 
 _STRAIGHT_WITHIN = 1.5
 _LABEL_GAP = 4.0
-_LABEL_HEIGHT = 10.0
-_SHIFTS = sorted(
-    ((dx, dy) for dx in range(-60, 61, 4) for dy in range(-24, 25, 4)), key=lambda at: abs(at[0]) + abs(at[1])
-)
+_PAD = 4.0
+_LANE_STEP = 10.0
+_LANE_GAP = 5.0
+_LANE_STEPS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,14 @@ class Geometry:
     edges: tuple[PlacedEdge, ...]
     routes: tuple[PlacedRoute, ...]
 
+    def lines(self) -> list[list[Point]]:
+        """What edges and routes run along, as polylines: edges first, both in their order."""
+        return _lines(self.edges, self.routes)
+
+
+def _lines(edges: Iterable[PlacedEdge], routes: Iterable[PlacedRoute]) -> list[list[Point]]:
+    return [path_points(edge.path) for edge in edges] + [path_points(route.path) for route in routes]
+
 
 def read_layout(drawing: Drawing, text: str, direction: str) -> Geometry:
     """The geometry from Graphviz's JSON, routes added."""
@@ -100,22 +109,71 @@ def read_layout(drawing: Drawing, text: str, direction: str) -> Geometry:
     found = {item["id"]: PlacedEdge(item["pos"], _label(item)) for item in data.get("edges", ()) if "id" in item}
     edges = [found[f"e{number}"] for number in range(len(drawing.edges))]
     seen = {box.id: boxes[box.id] for box in drawing.boxes()}
-    edges = [_straightened(edge, path, seen, direction) for edge, path in zip(drawing.edges, edges, strict=True)]
-    edges = _labels_aside(drawing.edges, edges, seen)
-    return Geometry(
-        _bounds(data["bb"]),
-        _label(data),
-        boxes,
-        clusters,
-        tuple(edges),
-        tuple(_routes(drawing, boxes, seen, direction)),
+    edges = [
+        _upward(edge, path, number == drawing.course.turn, seen)
+        if number in drawing.course.upward
+        else _cornered(number, edge, path, drawing.course.turns, boxes, direction)
+        if drawing.course.turns.ends(number, edge) != (edge.tail, edge.head)
+        else _straightened(edge, path, seen, direction)
+        for number, (edge, path) in enumerate(zip(drawing.edges, edges, strict=True))
+    ]
+    routes = tuple(_routes(drawing, boxes, seen, direction))
+    paths = _lines(edges, routes)
+    texts = [edge.label for edge in drawing.edges]
+    labels = labels_aside(texts, [edge.label for edge in edges], paths, [place.bounds for place in seen.values()])
+    edges = [replace(edge, label=label) for edge, label in zip(edges, labels, strict=True)]
+    taken = [label_bounds(text, label) for text, label in zip(texts, labels, strict=True) if label is not None]
+    clusters = {
+        cluster.id: replace(place, label=title_aside(cluster, place.bounds, place.label, paths, taken))
+        if (place := clusters[cluster.id]).label is not None
+        else place
+        for cluster in drawing.clusters()
+    }
+    points = [point for path in paths for point in path]
+    points += [corner for left, bottom, right, top in taken for corner in ((left, bottom), (right, top))]
+    return Geometry(_around(_bounds(data["bb"]), points), _label(data), boxes, clusters, tuple(edges), routes)
+
+
+def title_rooms(drawing: Drawing, geometry: Geometry) -> dict[str, float]:
+    """How much wider frames must be for their titles to stand beside the lines that enter them, by frame."""
+    paths = geometry.lines()
+    right_of = rightmost(lanes(drawing))
+    rooms: dict[str, float] = {}
+    for cluster in drawing.clusters():
+        place = geometry.clusters[cluster.id]
+        if not cluster.title or place.label is None:
+            continue
+        missing = missing_room(cluster, place.label, paths)
+        if missing:
+            first = next(box for box in cluster.boxes() if box.shape == "box")
+            beside = place.bounds[2] - FRAME_MARGIN - geometry.boxes[right_of.get(first.id, first.id)].bounds[2]
+            rooms[cluster.id] = max(beside - NODE_GAP + missing + _LABEL_GAP, 1.0)
+    return rooms
+
+
+def blocked(drawing: Drawing, geometry: Geometry) -> frozenset[Route]:
+    """The routes that run through a box, because no lane was free."""
+    return frozenset(
+        route
+        for route in drawing.routes
+        if not route.via
+        for placed in geometry.routes
+        if (placed.tail, placed.head) == (route.tail, route.head)
+        for box in drawing.boxes()
+        if box.id not in {route.tail, route.head} and crosses(path_points(placed.path), geometry.boxes[box.id].bounds)
     )
 
 
-def label_bounds(text: str, center: Point) -> Bounds:
-    """The room that an edge's label takes."""
-    half = text_width(text, LABEL_SIZE) / 2
-    return center[0] - half, center[1] - _LABEL_HEIGHT / 2, center[0] + half, center[1] + _LABEL_HEIGHT / 2
+def _around(bounds: Bounds, points: Sequence[Point]) -> Bounds:
+    """The bounds of the picture, wider where lines that we placed ourselves leave them."""
+    left, bottom, right, top = bounds
+    across, along = [x for x, _ in points], [y for _, y in points]
+    return (
+        min([left, *(x - _PAD for x in across)]),
+        min([bottom, *(y - _PAD for y in along)]),
+        max([right, *(x + _PAD for x in across)]),
+        max([top, *(y + _PAD for y in along)]),
+    )
 
 
 def _floats(text: str) -> list[float]:
@@ -153,33 +211,53 @@ def _straightened(edge: Edge, path: PlacedEdge, boxes: Mapping[str, Placed], dir
         start, end = (start[1], start[0]), (end[1], end[0])
     # Along the flow the label stays where the layout kept room for it: outside of a frame that the edge enters.
     if path.label is not None and turned:
-        label = (path.label[0], x + _LABEL_GAP + _LABEL_HEIGHT / 2)
+        label = (path.label[0], x + _LABEL_GAP + LABEL_HEIGHT / 2)
     elif path.label is not None:
         label = (x + _LABEL_GAP + text_width(edge.label, LABEL_SIZE) / 2, path.label[1])
     return PlacedEdge(straight_path(start, end, arrow=edge.arrow), label)
 
 
-def _labels_aside(edges: Sequence[Edge], paths: Sequence[PlacedEdge], boxes: Mapping[str, Placed]) -> list[PlacedEdge]:
-    """Moves labels off their own edges, to the nearest free place."""
-    taken = [label_bounds(edge.label, path.label) for edge, path in zip(edges, paths, strict=True) if path.label]
-    result: list[PlacedEdge] = []
-    for edge, path in zip(edges, paths, strict=True):
-        if path.label is None or edge.straight:
-            result.append(path)
-            continue
-        x, y = path.label
-        own = label_bounds(edge.label, path.label)
-        points = path_points(path.path, steps=24)
-        near = [place.bounds for place in boxes.values() if abs(place.y - y) < place.height / 2 + 3 * _LABEL_HEIGHT]
-        others = [item for item in taken if item != own]
-        for dx, dy in _SHIFTS:
-            moved = label_bounds(edge.label, (x + dx, y + dy))
-            if not crosses(points, moved) and not any(overlap(moved, item) for item in (*near, *others)):
-                taken = [*others, moved]
-                path = PlacedEdge(path.path, (x + dx, y + dy))
-                break
-        result.append(path)
-    return result
+def _upward(edge: Edge, path: PlacedEdge, turn: bool, boxes: Mapping[str, Placed]) -> PlacedEdge:
+    """An edge on the way up of a U; the first one leaves its box sideways."""
+    tail, head = boxes[edge.tail], boxes[edge.head]
+    end = (head.x, head.y - head.height / 2)
+    points = [(tail.x, tail.y + tail.height / 2), end]
+    if turn:
+        points = [(tail.x + tail.width / 2, tail.y), (head.x, tail.y), end]
+    label: Point | None = None
+    if path.label is not None:
+        label = (head.x + _LABEL_GAP + text_width(edge.label, LABEL_SIZE) / 2, path.label[1])
+    return PlacedEdge(rounded_path(points, arrow=edge.arrow), label)
+
+
+def _cornered(
+    number: int, edge: Edge, path: PlacedEdge, turns: Turns, boxes: Mapping[str, Placed], direction: str
+) -> PlacedEdge:
+    """Sideways out of a point, along the flow, sideways into a circle; with the first or the last stretch missing."""
+    turned = direction == "LR"
+    start, end = turns.ends(number, edge)
+    tail, head, start_place, end_place = (boxes[name] for name in (edge.tail, edge.head, start, end))
+    if turned:
+        tail, head, start_place, end_place = (item.turned() for item in (tail, head, start_place, end_place))
+    down = 1 if head.y > tail.y else -1
+    # A box of the branch says where the column is; where there is none, the corners do.
+    x = end_place.x if end == edge.head else start_place.x
+    points: list[Point] = [(x, tail.y + down * tail.height / 2)]
+    if start != edge.tail:
+        points = [(tail.x, tail.y), (x, tail.y)]
+    if end != edge.head:
+        side = 1 if x > head.x else -1
+        points += [(x, head.y), (head.x + side * head.width / 2, head.y)]
+    else:
+        points.append((x, head.y - down * head.height / 2))
+    label: Point | None = None
+    if path.label is not None:
+        half = LABEL_HEIGHT if turned else text_width(edge.label, LABEL_SIZE)
+        aside = x + _LABEL_GAP + half / 2
+        label = (path.label[0], aside) if turned else (aside, path.label[1])
+    if turned:
+        points = [(y, x) for x, y in points]
+    return PlacedEdge(rounded_path(points, arrow=edge.arrow), label)
 
 
 # ---- routes ------------------------------------------------------------------------------------------
@@ -193,10 +271,37 @@ def _routes(
         seen = {name: boxes[name] for name in seen}
     all_lanes = lanes(drawing)
     positions = _aligned(all_lanes, boxes, seen)
+    taken: list[tuple[float, float, float]] = []
     for lane, position in zip(all_lanes, positions, strict=True):
+        if not lane.route.via and not lane.route.across:
+            position = _free(lane, position, boxes, seen, taken)
+            low, high = sorted((boxes[lane.route.tail].y, boxes[lane.route.head].y))
+            taken.append((position, low, high))
         for tail, head, points in _legs(lane, position, boxes):
             path = rounded_path([(y, x) for x, y in points] if direction == "LR" else points)
             yield PlacedRoute(tail, head, path, lane.route.dashed)
+
+
+def _free(
+    lane: Lane,
+    position: float,
+    boxes: Mapping[str, Placed],
+    seen: Mapping[str, Placed],
+    taken: Sequence[tuple[float, float, float]],
+) -> float:
+    """The place for a lane nearest to the wanted one where it runs through no box and not along another route."""
+    route = lane.route
+    low, high = sorted((boxes[route.tail].y, boxes[route.head].y))
+    others = [place.bounds for name, place in seen.items() if name not in {route.tail, route.head}]
+    own = _position(lane, boxes)
+    for step in sorted(range(-_LANE_STEPS, _LANE_STEPS + 1), key=abs):
+        for start in dict.fromkeys((position, own)):
+            x = start + step * _LANE_STEP
+            beside = any(abs(x - other) < _LANE_STEP and low < top and bottom < high for other, bottom, top in taken)
+            legs = [points for _, _, points in _legs(lane, x, boxes)]
+            if not beside and not any(crosses(points, bounds, -_LANE_GAP) for points in legs for bounds in others):
+                return x
+    return position
 
 
 def _aligned(all_lanes: Sequence[Lane], boxes: Mapping[str, Placed], seen: Mapping[str, Placed]) -> list[float]:

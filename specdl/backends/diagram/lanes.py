@@ -36,13 +36,15 @@ def rightmost(all_lanes: Iterable[Lane]) -> dict[str, str]:
 
 def lanes(drawing: Drawing) -> tuple[Lane, ...]:
     """The lanes of all routes, in the order of the drawing's routes."""
-    edges = [edge for edge in drawing.edges if not edge.skip]
     shapes = {box.id: box.shape for box in drawing.boxes()}
     rightmost: dict[str, str] = {}
     made: dict[int, Lane] = {}
     for index in sorted(range(len(drawing.routes)), key=lambda number: len(drawing.routes[number].beside)):
         route = drawing.routes[index]
-        path = [box for box in longest_path(route.beside, edges) if shapes[box] != "point"]
+        if route.across:
+            made[index] = Lane(route, (), (), ())
+            continue
+        path = [box for box in longest_path(route.beside, drawing.edges) if shapes[box] != "point"]
         before = max((len(path) - len(route.via)) // 2, 0)
         rungs: list[tuple[str, str]] = []
         spare: list[str] = []

@@ -6,6 +6,7 @@ pieces: 24 equal layers are one part with a count. Nothing here knows what is op
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -25,6 +26,7 @@ _FUSE_ABOVE = 14
 _REPEAT_ABOVE = 24
 _LEAF_LINES = 3
 _PARAMETERS_SHOWN = 4
+_PARAMETERS_READ = 5  # of more, a few say nothing (the six widths of an inception block)
 _SHORTEN_ABOVE = 1000
 _NAMED_SYMBOLS = {"concat": "C"}
 
@@ -34,9 +36,9 @@ class Part:
     """Nodes `start` to `stop` of a function, drawn as one. `count` repetitions of `(stop - start) // count` nodes.
 
     A `run` is of calls that differ: `inner` is its first call (or its first equal ones), and the rest as a part.
-    `badge` is the N of ×N (for a group that wraps a run, the run's). `symbol` is the text of a merge's circle.
-    `key` is the function that a call opens, `inner` the parts that one repetition of a segment opens. `same` says
-    what counts as the same structure.
+    `badge` is the N of ×N (for a group that wraps a run, the run's). `symbol` is the text of a merge's circle. A
+    `shared` part runs the weights of another. `key` is the function that a call opens, `inner` the parts that one
+    repetition of a segment opens. `same` says what counts as the same structure.
     """
 
     kind: PartKind
@@ -47,6 +49,7 @@ class Part:
     family: str = "block"
     symbol: str = ""
     parameters: int = 0
+    shared: bool = False
     count: int = 1
     badge: int = 1
     key: str = ""
@@ -74,6 +77,8 @@ class Parts:
         self._counts: dict[str, int] = {}
         self._same: dict[str, Hashable] = {}
         self._leaves: dict[str, Part | None] = {}
+        self._looks: dict[str, Hashable] = {}
+        self._mixes: set[str] = set()
 
     def of(self, key: str) -> tuple[Part, ...]:
         """The parts of a function, in its order. Layers that nothing runs are left out."""
@@ -97,6 +102,26 @@ class Parts:
         if found is None:
             function = self.program.functions[key]
             found = self._same[key] = self._structure(function)
+        return found
+
+    def look(self, key: str) -> Hashable:
+        """What tells two functions apart in a picture: all but the probabilities of dropout."""
+        found = self._looks.get(key)
+        if found is None:
+            function = self.program.functions[key]
+            nodes = [
+                (
+                    self.look(node.callee) if isinstance(node.callee, str) else _words(node.callee),
+                    node.inputs,
+                    node.outputs,
+                    node.types,
+                    node.shares,
+                    node.skip,
+                )
+                for node in function.nodes
+            ]
+            types = tuple(value.type for value in function.inputs)
+            found = self._looks[key] = (function.name, types, tuple(nodes), function.outputs, function.residuals)
         return found
 
     def wraps(self, key: str) -> bool:
@@ -128,7 +153,10 @@ class Parts:
         for index, node in enumerate(function.nodes):
             if node.skip:
                 continue
-            part = self._operator(index, node, types) if not isinstance(node.callee, str) else self._call(index, node)
+            if isinstance(node.callee, str):
+                part = self._call(index, node)
+            else:
+                part = self._operator(index, node, types, function.key in self._mixes)
             last = parts[-1] if parts else None
             if last and self._continues(last, part) and flow.chained(last.start, last.stop, part.stop):
                 if last.title != part.title:
@@ -185,13 +213,20 @@ class Parts:
         if last.kind != part.kind or part.start != last.stop:
             return False
         if part.kind == "call":
+            if last.key != part.key and last.same == part.same and self.look(last.key) == self.look(part.key):
+                # One function stands for all, without the probabilities in which they differ.
+                self._mixes.add(last.key)
+                self._parts.pop(last.key, None)
+                return True
             return last.key == part.key
         # Calls of small blocks look like layers; drawn the same, they may fold although their widths differ.
         return part.kind == "chain" and part.same == last.same and (part.title, part.lines) == (last.title, last.lines)
 
-    def _operator(self, index: int, node: Node, types: Mapping[str, TensorType]) -> Part:
+    def _operator(self, index: int, node: Node, types: Mapping[str, TensorType], mixed: bool = False) -> Part:
         op: Any = node.callee
         title, details = op.title(), op.details()
+        if mixed and op.family == "dropout":
+            title, details = _without_number(title), ""
         symbol = ""
         if op.family == "merge" and sum(name is not None for name in node.inputs) > 1:
             symbol = _NAMED_SYMBOLS.get(op.operator, title if len(title) == 1 else "")
@@ -204,6 +239,7 @@ class Parts:
             family=op.family,
             symbol=symbol,
             parameters=self._node_parameters(node, types),
+            shared=node.shares is not None,
         )
 
     def _call(self, index: int, node: Node) -> Part:
@@ -214,9 +250,12 @@ class Parts:
         leaf = self._leaf(key)
         if leaf is not None:
             title, lines = leaf.title, leaf.lines
+            own = _own_name(node, function)
             if leaf.kind == "segment":
-                title = _own_name(node, function) or (function.name if function.kind == "block" else "")
+                title = own or (function.name if function.kind == "block" else "")
                 title, lines = (title, lines) if title else (lines[0], lines[1:])
+            elif leaf.family == "block" and own:
+                title, lines = own, (title, *lines)
             # Whatever repeats inside is in the badge; for this level it is one node.
             return replace(
                 leaf,
@@ -227,10 +266,22 @@ class Parts:
                 lines=lines,
                 count=1,
                 parameters=parameters,
+                shared=node.shares is not None,
                 same=same,
             )
         title, lines, badge = self._call_label(node, function)
-        return Part("call", index, index + 1, title, lines, parameters=parameters, badge=badge, key=key, same=same)
+        return Part(
+            "call",
+            index,
+            index + 1,
+            title,
+            lines,
+            parameters=parameters,
+            shared=node.shares is not None,
+            badge=badge,
+            key=key,
+            same=same,
+        )
 
     def _call_label(self, node: Node, function: Function) -> tuple[str, tuple[str, ...], int]:
         own = _own_name(node, function)
@@ -241,7 +292,7 @@ class Parts:
                 return (own, lines, len(inner)) if own else (*_split(lines), len(inner))
         if function.kind != "block":
             layers = sum(not item.skip for item in function.nodes)
-            return own or "sequence", (f"{layers} layers",), 1
+            return own or "sequence", (f"{layers} layers",) if layers > 1 else (), 1
         words = _bound(function)
         if own:
             return own, (" · ".join((function.name, *words)),), 1
@@ -369,6 +420,7 @@ def _look(part: Part) -> Hashable:
         part.kind,
         part.title,
         part.lines,
+        part.shared,
         part.badge // part.count,
         part.same,
         (part.stop - part.start) // part.count,
@@ -484,18 +536,27 @@ def _shorten(parts: Sequence[Part], flow: _Flow) -> list[Part]:
 # ---- texts -------------------------------------------------------------------------------------------
 
 
+def _words(op: Any) -> tuple[str, str]:
+    """An operator's title and details, without the probability of a dropout."""
+    return (_without_number(op.title()), "") if op.family == "dropout" else (op.title(), op.details())
+
+
+def _without_number(title: str) -> str:
+    return re.sub(r" [\d.e-]+$", "", title)
+
+
 def _own_name(node: Node, function: Function) -> str:
     """The name that the user gave to a call, if it isn't a number or the block's own."""
-    name = node.name
+    name = node.shares.rpartition(".")[2] if node.shares is not None else node.name
     if name.isdigit() or name == function.name or name.removeprefix(f"{function.name}_").isdigit():
         return name if function.kind != "block" and not name.isdigit() else ""
     return name
 
 
 def _bound(function: Function) -> tuple[str, ...]:
-    """The parameters of a block that say something: no zeros, ones, fractions; none at all where they are many."""
+    """The first parameters of a block that say something: no zeros, ones, fractions. None where they are many."""
     words = tuple(_parameter(name, value) for name, value in function.parameters.items() if _telling(value))
-    return words if len(words) <= _PARAMETERS_SHOWN else ()
+    return words[:_PARAMETERS_SHOWN] if len(words) <= _PARAMETERS_READ else ()
 
 
 def _telling(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 Point = tuple[float, float]
 Bounds = tuple[float, float, float, float]
@@ -21,10 +22,12 @@ def straight_path(start: Point, end: Point, *, arrow: bool) -> str:
     return f"e,{_point(end)} {_text([start, *_line(start, stop)])}"
 
 
-def rounded_path(points: Sequence[Point]) -> str:
-    """A polyline with rounded corners and an arrow at its end."""
+def rounded_path(points: Sequence[Point], *, arrow: bool = True) -> str:
+    """A polyline with rounded corners, and an arrow at its end unless it has none."""
+    points = [point for index, point in enumerate(points) if not index or _unit(points[index - 1], point)[2] > 1e-3]
     tip = points[-1]
-    points = [*points[:-1], _before(points[-2], tip)]
+    if arrow:
+        points = [*points[:-1], _before(points[-2], tip)]
     curve = [points[0]]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         ax, ay, a = _unit(before, corner)
@@ -38,7 +41,7 @@ def rounded_path(points: Sequence[Point]) -> str:
             (corner[0] + bx * radius, corner[1] + by * radius),
         ]
     curve += _line(curve[-1], points[-1])
-    return f"e,{_point(tip)} {_text(curve)}"
+    return f"e,{_point(tip)} {_text(curve)}" if arrow else _text(curve)
 
 
 def path_points(path: str, steps: int = 8) -> list[Point]:
@@ -64,9 +67,25 @@ def path_points(path: str, steps: int = 8) -> list[Point]:
 
 
 def crosses(points: Iterable[Point], bounds: Bounds, margin: float = 0.0) -> bool:
-    """Whether one of the points lies in a rectangle that is smaller by `margin` on each side."""
+    """Whether the line through the points runs through a rectangle that is smaller by `margin` on each side."""
     left, bottom, right, top = bounds
-    return any(left + margin < x < right - margin and bottom + margin < y < top - margin for x, y in points)
+    inner = (left + margin, bottom + margin, right - margin, top - margin)
+    return any(_enters(start, end, inner) for start, end in pairwise(points))
+
+
+def _enters(start: Point, end: Point, bounds: Bounds) -> bool:
+    """Whether some of a segment lies inside of a rectangle (Liang and Barsky's clipping)."""
+    first, last = 0.0, 1.0
+    for axis in (0, 1):
+        low, high = bounds[axis], bounds[axis + 2]
+        step = end[axis] - start[axis]
+        if abs(step) < 1e-9:
+            if not low < start[axis] < high:
+                return False
+            continue
+        near, far = sorted(((low - start[axis]) / step, (high - start[axis]) / step))
+        first, last = max(first, near), min(last, far)
+    return first < last
 
 
 def overlap(a: Bounds, b: Bounds) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from specdl.backends.diagram.forks import add_fork_points
 from specdl.backends.diagram.model import Box, Cluster, Drawing, Edge
 from specdl.backends.diagram.straight import straighten
 
@@ -55,5 +56,5 @@ def draw_pipeline(name: str, caption: str, stages: Sequence[Stage], legend: Sequ
             titled[title] = Cluster(f"c{len(titled)}", title)
             root.children.append(titled[title])
         (titled[title] if title else root).children.append(box)
-    marked, groups, supports = straighten(edges, set())
-    return Drawing(name, caption, root, marked, (), groups, supports, tuple(legend))
+    marked, _ = add_fork_points(root, edges, ())
+    return Drawing(name, caption, root, straighten(marked, tuple(root.boxes()), ()), (), tuple(legend))

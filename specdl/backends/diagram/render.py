@@ -9,12 +9,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from specdl.backends.diagram.bend import bend
 from specdl.backends.diagram.build import build
-from specdl.backends.diagram.dot import Direction, write_dot, write_placed_dot
-from specdl.backends.diagram.geometry import Geometry, read_layout
+from specdl.backends.diagram.dot import Direction, write_dot, write_layout_dot, write_placed_dot
+from specdl.backends.diagram.geometry import Geometry, blocked, read_layout, title_rooms
 from specdl.backends.diagram.model import Drawing
 from specdl.backends.diagram.style import ThemeName
 from specdl.diagnostics import Diagnostic, EnvironmentFailure, SpecError
@@ -32,16 +33,18 @@ def emit_dot(
     theme: ThemeName = "light",
     depth: int | None = None,
     shapes: bool = True,
+    title: str | None = None,
     direction: Direction = "TB",
 ) -> str:
     """The diagram of a network as DOT text; the same program gives the same bytes.
 
     `network` names one of several (else the first is drawn); `depth` is how many levels of blocks to open
     (unless given, the first block of each structure is opened while the picture stays readable); `shapes`
-    writes tensor shapes beside the arrows. Raises `SpecError` for an unknown network.
+    writes tensor shapes beside the arrows; `title` stands in the caption instead of the program's name.
+    Raises `SpecError` for an unknown network.
     """
-    drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes)
-    return write_dot(drawing, theme, direction)
+    drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes, title=title)
+    return write_dot(_shaped(drawing, direction), theme, direction)
 
 
 def render_diagram(
@@ -52,6 +55,7 @@ def render_diagram(
     theme: ThemeName = "light",
     depth: int | None = None,
     shapes: bool = True,
+    title: str | None = None,
     direction: Direction = "TB",
     dpi: int = 150,
 ) -> Path:
@@ -60,7 +64,7 @@ def render_diagram(
     Raises `SpecError` for another ending or an unknown network, `EnvironmentFailure` where Graphviz fails.
     """
     _check_format(Path(path))
-    drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes)
+    drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes, title=title)
     return render_drawing(drawing, path, theme=theme, direction=direction, dpi=dpi)
 
 
@@ -71,26 +75,46 @@ def render_drawing(
     target = Path(path)
     format = _check_format(target)
     if format == "dot":
-        write_text(target, write_dot(drawing, theme, direction))
+        write_text(target, write_dot(_shaped(drawing, direction), theme, direction))
         return target
     command = _graphviz()
-    placed = write_placed_dot(drawing, theme, direction, lay_out(drawing, direction))
+    drawing, geometry = lay_out(drawing, direction)
+    placed = write_placed_dot(drawing, theme, direction, geometry)
     resolution = [f"-Gdpi={dpi}"] if format == "png" else []
     with replacing(target) as temporary:
         run_graphviz([*command, "-Kneato", "-n2", f"-T{format}", *resolution, "-o", str(temporary)], placed)
     return target
 
 
-def lay_out(drawing: Drawing, direction: Direction) -> Geometry:
-    """Where Graphviz and `read_layout` put everything. Raises `EnvironmentFailure`."""
-    text = write_dot(drawing, "light", direction, hide_routes=True)
+def lay_out(drawing: Drawing, direction: Direction) -> tuple[Drawing, Geometry]:
+    """Where Graphviz and `read_layout` put everything; and the drawing, bent, with edges for what found no lane.
+
+    A second layout follows where the first has shown what is missing. Raises `EnvironmentFailure`.
+    """
+    drawing = _shaped(drawing, direction)
+    geometry = _placed(drawing, direction, {})
+    lost = blocked(drawing, geometry)
+    if lost:
+        drawing = drawing.without(lost)
+        geometry = _placed(drawing, direction, {})
+    rooms = title_rooms(drawing, geometry) if direction != "LR" else {}
+    return drawing, _placed(drawing, direction, rooms) if rooms else geometry
+
+
+def _shaped(drawing: Drawing, direction: Direction) -> Drawing:
+    """From top to bottom, what can be a U is one; in other directions the skips stay beside their layers."""
+    return bend(drawing) if direction == "TB" else drawing
+
+
+def _placed(drawing: Drawing, direction: Direction, rooms: Mapping[str, float]) -> Geometry:
+    text = write_layout_dot(drawing, direction, rooms)
     return read_layout(drawing, run_graphviz([*_graphviz(), "-Kdot", "-Tjson0"], text), direction)
 
 
 def _network(program: Program, name: str | None) -> str | None:
     if name is not None and name not in program.networks:
         known = ", ".join(f"`{item}`" for item in program.networks)
-        raise SpecError([Diagnostic("E0601", f"there is no network `{name}`", help=f"there are {known}")])
+        raise SpecError([Diagnostic("E0803", f"there is no network `{name}`", help=f"there are {known}")])
     return name
 
 
@@ -104,7 +128,7 @@ def _check_format(path: Path) -> str:
     help = f"a diagram's file ends in one of {endings}"
     if format == "pdf":
         help += "; for .pdf, install Graphviz (its `dot` must be on the PATH)"
-    raise SpecError([Diagnostic("E0602", f"can't draw to `{path.name}`", help=help)])
+    raise SpecError([Diagnostic("E0806", f"can't draw to `{path.name}`", help=help)])
 
 
 def _graphviz() -> list[str]:

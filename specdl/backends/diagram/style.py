@@ -12,11 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
+from unicodedata import east_asian_width
 
 ThemeName = Literal["light", "dark"]
 
 FONT = "Helvetica"
-LABEL_SIZE = 8.5
+LABEL_SIZE = 9
+"""Points. Graphviz cuts a fraction off, so sizes are whole."""
+NODE_GAP = 21.6
+"""Points between neighbours on a rank."""
+FRAME_MARGIN = 10
 LONGEST_TEXT = 60
 """Characters of a label's line; what is longer ends in an ellipsis."""
 
@@ -59,13 +64,13 @@ LIGHT = Theme(
             "embedding": ("#FCE7F3", "#BE185D"),
             "recurrent": ("#ECFCCB", "#4D7C0F"),
             "upsampling": ("#CFFAFE", "#0E7490"),
-            "dropout": ("#F1F5F9", "#64748B"),
-            "shape": ("#F5F5F4", "#78716C"),
+            "dropout": ("#CCFBF1", "#0F766E"),
+            "shape": ("#E7E5E4", "#57534E"),
             "elementwise": ("#FAE8FF", "#A21CAF"),
-            "reduction": ("#E0E7FF", "#4338CA"),
-            "random": ("#FEF9C3", "#A16207"),
+            "reduction": ("#C7D2FE", "#312E81"),
+            "random": ("#FEF08A", "#854D0E"),
             "parameter": ("#FDF2E9", "#92400E"),
-            "loss": ("#FEE2E2", "#B91C1C"),
+            "loss": ("#FECACA", "#7F1D1D"),
             "merge": ("#FFFFFF", "#374151"),
             "block": ("#E0F2FE", "#0369A1"),
         }
@@ -94,8 +99,8 @@ DARK = Theme(
             "embedding": ("#831843", "#F9A8D4"),
             "recurrent": ("#365314", "#BEF264"),
             "upsampling": ("#164E63", "#67E8F9"),
-            "dropout": ("#334155", "#94A3B8"),
-            "shape": ("#292524", "#A8A29E"),
+            "dropout": ("#134E4A", "#5EEAD4"),
+            "shape": ("#44403C", "#D6D3D1"),
             "elementwise": ("#701A75", "#F0ABFC"),
             "reduction": ("#312E81", "#A5B4FC"),
             "random": ("#422006", "#FDE047"),
@@ -109,16 +114,46 @@ DARK = Theme(
 
 THEMES: Mapping[str, Theme] = MappingProxyType({"light": LIGHT, "dark": DARK})
 
-_WIDTHS = {**dict.fromkeys("ijl.,:;|'!", 0.28), **dict.fromkeys("fIrt()[]-/ ·", 0.34), **dict.fromkeys("mMwW%@", 0.9)}
+# Helvetica's own widths in thousandths of the size, from its font metrics (AFM), by character.
+_WIDTHS = {
+    character: width / 1000
+    for width, characters in {
+        191: "'",
+        222: "ijl",
+        260: "|",
+        278: " !,./:;I[\\]ft·",
+        333: "()-`r",
+        334: "{}",
+        355: '"',
+        389: "*",
+        469: "^",
+        500: "Jcksvxyz",
+        556: "#$0123456789?L_abdeghnopqu",
+        584: "+<=>~×",
+        611: "FTZ",
+        667: "&ABEKPSVXY",
+        722: "CDHNRUw",
+        778: "GOQ",
+        833: "Mm",
+        889: "%",
+        944: "W",
+        1000: "…",
+        1015: "@",
+    }.items()
+    for character in characters
+}
+_OTHER_WIDTH = 0.6
+_WIDE = 1.0  # East Asian characters
+_BOLD = 1.07  # bold text is about this much wider
 
 # What XML 1.0 can't hold breaks Graphviz's label parser and the SVG alike.
 _UNPRINTABLE = re.compile("[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def clean(text: str) -> str:
-    """The text on one line, without control characters, at most `LONGEST_TEXT` long."""
+def clean(text: str, longest: int = LONGEST_TEXT) -> str:
+    """The text on one line, without control characters, at most `longest` characters long."""
     text = _UNPRINTABLE.sub(" ", text).strip()
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1].rstrip()}…"
+    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
 
 
 def escape(text: str) -> str:
@@ -140,14 +175,22 @@ def font(text: str, size: float, color: str | None = None, *, bold: bool = False
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """Roughly how wide Helvetica sets the text, in points; a little more rather than less."""
-    total = sum(_WIDTHS.get(character, 0.72 if character.isupper() else 0.57) for character in clean(text))
-    return total * size * (1.06 if bold else 1.0)
+    """How wide Helvetica sets the text, in points; other scripts about."""
+    total = sum(
+        _WIDTHS.get(character, _WIDE if east_asian_width(character) in "WF" else _OTHER_WIDTH)
+        for character in clean(text)
+    )
+    return total * size * (_BOLD if bold else 1.0)
+
+
+def chip_width(text: str) -> int:
+    """The width of a badge."""
+    return 8 + 6 * len(text)
 
 
 def chip(text: str, theme: Theme) -> str:
     """A small rounded badge. Table and cell both have a fixed size, or Graphviz stretches it to the column."""
-    width = 8 + 6 * len(text)
+    width = chip_width(text)
     size = f'FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="14"'
     return (
         f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0" STYLE="ROUNDED" '
@@ -156,10 +199,11 @@ def chip(text: str, theme: Theme) -> str:
     )
 
 
-def table(rows: Sequence[str], *, padding: int = 1, spacing: int = 0) -> str:
-    """An HTML-like label of rows of cells."""
+def table(rows: Sequence[str], *, padding: int = 1, width: float = 0, height: float = 0) -> str:
+    """An HTML-like label of rows of cells, of a fixed size where one is given."""
     body = "".join(f"<TR>{row}</TR>" for row in rows)
-    return f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="{spacing}" CELLPADDING="{padding}">{body}</TABLE>'
+    size = f' FIXEDSIZE="TRUE" WIDTH="{width:g}" HEIGHT="{height:g}"' if width else ""
+    return f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}"{size}>{body}</TABLE>'
 
 
 def count_text(count: int) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from specdl.backends.torch_source.text import plain_name
+from specdl.backends.torch_source.text import free_variable, variable_name
 from specdl.diagnostics import Span
 from specdl.ir.program import Function, Node
 from specdl.ir.types import TensorType
@@ -43,7 +43,9 @@ def parameter_names(function: Function) -> tuple[str, ...]:
     names = [value.name for value in function.inputs]
     if function.kind in {"group", "iteration"} and names and "x" not in names:
         names[0] = "x"
-    return tuple(name if plain_name(name) and name != "self" else f"{name}_" for name in names)
+    for index, name in enumerate(names):
+        names[index] = free_variable(name, names[:index] + names[index + 1 :])
+    return tuple(names)
 
 
 class _Variables:
@@ -72,10 +74,10 @@ class _Variables:
         taken = self.alive(position)
         named = not first or not _automatic(node)
         kept = self.last_use[value] > position + 1 or not first or value in self.crowded
-        if named and kept and plain_name(value) and value not in taken:
+        if named and kept and variable_name(value) and value not in taken:
             variable = value
         else:
-            variable = next((name for name in _FLOWING if name not in taken), value)
+            variable = next((name for name in _FLOWING if name not in taken), free_variable(value, taken))
         self.held = {key: held for key, held in self.held.items() if held != variable}
         self.held[value] = variable
         return variable
@@ -118,7 +120,8 @@ def write_forward(function: Function, attributes: Mapping[str, str], loops: Mapp
             if not unused:
                 lines.append(Line(f"return {expression}", node.span, _comment(node, types)))
                 return Forward(parameter_names(function), tuple(lines))
-        if last and len(node.outputs) > 1 and node.outputs == function.outputs and not function.training_outputs:
+        several = isinstance(node.callee, str) and len(node.outputs) > 1  # an LSTM gives `output, (h, c)`
+        if last and several and node.outputs == function.outputs and not function.training_outputs:
             lines.append(Line(f"return {expression}", node.span))
             return Forward(parameter_names(function), tuple(lines))
         targets = [variables.assign(name, node, position, index == 0) for index, name in enumerate(node.outputs)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,8 +91,25 @@ def plain_name(name: str) -> bool:
     return name.isidentifier() and not keyword.iskeyword(name)
 
 
+_OWN_NAMES = frozenset({"F", "OrderedDict", "Tensor", "layer", "math", "nn", "range", "self", "super", "torch"})
+"""What the source itself means by these names; a variable, parameter or class called so would hide it."""
+
+
+def variable_name(name: str) -> bool:
+    """Whether a variable or parameter can have this name."""
+    return plain_name(name) and not name.startswith("__") and name not in _OWN_NAMES
+
+
+def free_variable(name: str, taken: Collection[str]) -> str:
+    """The name where a variable can have it and none has it, else with underscores behind it."""
+    while not variable_name(name) or name in taken:
+        name = f"{name.lstrip('_') or 'value'}_" if name.startswith("__") else f"{name}_"
+    return name
+
+
 def class_name(name: str) -> str:
     """`conv_norm_act` -> `ConvNormAct`; capitals inside a word stay (`SelfAttention`)."""
     words = [word for word in re.split(r"[^A-Za-z0-9]+", name) if word]
     joined = "".join(word[:1].upper() + word[1:] for word in words) or "Model"
-    return f"Model{joined}" if joined[0].isdigit() else joined
+    taken = keyword.iskeyword(joined) or joined in _OWN_NAMES
+    return f"Model{joined}" if joined[0].isdigit() or taken else joined

@@ -110,7 +110,7 @@ def test_what_is_refused(key: str, value: Any, message: str) -> None:
 
 def test_a_wrong_value_is_reported_at_the_override() -> None:
     found = refusal("wide", train__epochs="many")
-    assert "<train.epochs=many>:1:1" in found
+    assert "<train.epochs=many>:1:14" in found
     found = refusal("wide", train__epoch=3)
     assert "<train.epoch=3>:1:1" in found
     assert "`epochs`" in found
