@@ -145,7 +145,7 @@ def compile_source(source: Source, variant: str | None = None, overrides: Mappin
     if sections:
         from specdl.spec.recipe import measured_values, parse_recipe
 
-        recipe = parse_recipe(sections, spec.spans, diagnostics)
+        recipe = parse_recipe(sections, spec.spans, diagnostics, [network.name for network in spec.networks])
     fields = None if recipe is None or recipe.data is None else recipe.data.fields
     measured = () if recipe is None else measured_values(recipe)
     program = elaborate(elaborator, fields, measured)
@@ -153,6 +153,10 @@ def compile_source(source: Source, variant: str | None = None, overrides: Mappin
         from specdl.analysis.classes import check_classes
 
         check_classes(program, recipe.data, diagnostics)
+    if program is not None and recipe is not None:
+        from specdl.analysis.optimizers import check_optimizers
+
+        check_optimizers(program, recipe, spec.spans, diagnostics)
     diagnostics.raise_if_failed()
     assert program is not None
     warnings = tuple(item for item in diagnostics.sorted() if item.severity == "warning")

@@ -6,8 +6,8 @@ recorded at its place. Nothing of this imports torch: a recipe describes, the lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -186,7 +186,10 @@ class Monitor:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network is trained. `data` is None in a spec that only describes a network."""
+    """How networks are trained. `data` is None in a spec that only describes them.
+
+    `optimizers` are the optimizers by network, where the spec gives each its own; `optimizer` is then the first.
+    """
 
     data: Data | None
     optimizer: OptimizerEntry
@@ -194,17 +197,25 @@ class Recipe:
     metrics: tuple[MetricEntry, ...]
     train: Train
     monitor: Monitor
+    optimizers: Mapping[str, OptimizerEntry] = field(default_factory=dict)
+
+    def optimizer_of(self, network: str) -> OptimizerEntry:
+        """The optimizer of a network."""
+        return self.optimizers.get(network, self.optimizer)
 
 
-def parse_recipe(sections: Mapping[str, Any], spans: SpanTree, diagnostics: Diagnostics) -> Recipe | None:
+def parse_recipe(
+    sections: Mapping[str, Any], spans: SpanTree, diagnostics: Diagnostics, networks: Collection[str] = ()
+) -> Recipe | None:
     """The recipe, or None after its mistakes were recorded.
 
     `sections` are the top-level keys `data`, `optimizer`, `scheduler`, `metrics` and `train`, each may be absent;
-    `spans` is the tree of the whole spec.
+    `spans` is the tree of the whole spec; `networks` are the names that `optimizer` may have one for each of.
     """
     before = len(diagnostics.items)
     data = _data(sections["data"], spans.child("data"), diagnostics) if sections.get("data") is not None else None
-    optimizer = _optimizer(sections.get("optimizer"), spans.child("optimizer"), diagnostics)
+    optimizers = _optimizers(sections.get("optimizer"), spans.child("optimizer"), diagnostics, networks)
+    optimizer = next(iter(optimizers.values()), None)
     scheduler: Scheduler | None = Constant()
     if sections.get("scheduler") is not None:
         scheduler = _named(sections["scheduler"], spans.child("scheduler"), SCHEDULERS, "scheduler", diagnostics)
@@ -224,7 +235,9 @@ def parse_recipe(sections: Mapping[str, Any], spans: SpanTree, diagnostics: Diag
     assert scheduler is not None
     assert train is not None
     monitor = _monitor(data, metrics, train, spans.child("train", "early_stopping"), diagnostics)
-    return None if monitor is None else Recipe(data, optimizer, scheduler, metrics, train, monitor)
+    if monitor is None:
+        return None
+    return Recipe(data, optimizer, scheduler, metrics, train, monitor, {} if "" in optimizers else optimizers)
 
 
 def _mapping(value: Any, spans: SpanTree, what: str, diagnostics: Diagnostics) -> bool:
@@ -396,6 +409,27 @@ def _transform(entry: Entry, fields: dict[str, TensorType], diagnostics: Diagnos
     outputs = tuple(target.value for target in entry.targets)
     fields.update(zip(outputs, types, strict=True))
     return TransformEntry(transform, tuple(str(argument.value) for argument in entry.inputs), outputs, when, entry.span)
+
+
+def _optimizers(
+    value: Any, spans: SpanTree, diagnostics: Diagnostics, networks: Collection[str]
+) -> dict[str, OptimizerEntry]:
+    """The optimizers by network, or the only one under no name. Empty after a mistake."""
+    names = [name for name in value if name in networks] if isinstance(value, Mapping) else []
+    if not names:
+        only = _optimizer(value, spans, diagnostics)
+        return {} if only is None else {"": only}
+    found: dict[str, OptimizerEntry] = {}
+    for name, item in value.items():
+        if name not in networks:
+            message = f"`optimizer` is by network here, and there is no network `{name}`"
+            help = did_you_mean(str(name), networks) or _listing("networks", list(networks))
+            diagnostics.add("E0514", message, spans.key(name), help=help)
+            continue
+        entry = _optimizer(item, spans.child(name), diagnostics)
+        if entry is not None:
+            found[name] = entry
+    return found
 
 
 def _optimizer(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> OptimizerEntry | None:

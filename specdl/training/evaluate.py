@@ -40,13 +40,19 @@ def evaluate(
     return scorer.score(networks, examples.batches(split, data.batch_size))
 
 
-def load_network(model: Model, folder: Path, checkpoint: str | None = None) -> nn.Module:
-    """The trained network of a run, in eval mode on the CPU. Raises `SpecError` where there is none to load."""
+def load_network(
+    model: Model, folder: Path, checkpoint: str | None = None, *, network: str | None = None
+) -> nn.Module:
+    """The trained network of a run, in eval mode on the CPU. Raises `SpecError` where there is none to load.
+
+    `network` must be its name where it is given: a run has a single network so far.
+    """
+    model.program.network(network)
     names = (checkpoint,) if checkpoint else ("best", "last")
     path = next((found for name in names if (found := find_checkpoint(folder / "checkpoints", name))), None)
     if path is None:
         message = f"`{folder}` has no checkpoint {' or '.join(f'`{name}`' for name in names)}"
         raise SpecError([Diagnostic("E0605", message, help="name the folder that `specdl train` printed")])
-    network = model.module()
-    load_weights(network, load_tensors(path / MODEL_FILE), f"`{path}`", help="the run's `spec.yaml` was changed")
-    return network.eval()
+    module = model.module()
+    load_weights(module, load_tensors(path / MODEL_FILE), f"`{path}`", help="the run's `spec.yaml` was changed")
+    return module.eval()

@@ -76,8 +76,7 @@ class _Loop:
         resume: Path | None,
     ) -> None:
         _, data = require_data(recipe)
-        if len(model.program.steps) != 1:
-            raise SpecError([Diagnostic("E0509", "a spec needs a `loss` to be trained", help="`loss: cross_entropy`")])
+        _check_trainable(model)
         self.model, self.recipe, self.engine, self.progress = model, recipe, engine, progress
         self.settings = recipe.train
         (step,) = model.program.steps
@@ -395,6 +394,26 @@ def _new_folder(name: str, wanted: Path | None, rank: int) -> Path:
 
 def _due(every: Every, unit: str, count: int) -> bool:
     return every.unit == unit and count % every.every == 0
+
+
+def _check_trainable(model: Model) -> None:
+    """Raises `SpecError` for a spec without a loss, and for steps that this loop can't run."""
+    program = model.program
+    if not program.steps:
+        raise SpecError([Diagnostic("E0509", "a spec needs a `loss` to be trained", help="`loss: cross_entropy`")])
+    first = program.steps[0]
+    beyond = {
+        "several networks": len(program.networks) > 1,
+        "several steps": len(program.steps) > 1,
+        "a step with `every`": first.every > 1,
+        "a network that is updated in eval mode": "eval" in first.modes.values(),
+        "a weight that changes": not all(isinstance(term.weight, float) for term in first.terms),
+    }
+    for what, found in beyond.items():
+        if found:
+            message = f"this version of specdl can't train {what}"
+            help = "`check`, `summary`, `diagram`, `eject` and `export` work"
+            raise SpecError([Diagnostic("E0512", message, first.terms[0].span, help=help)])
 
 
 def _check_groups(recipe: Recipe, names: list[str]) -> None:

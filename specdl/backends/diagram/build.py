@@ -7,7 +7,7 @@ changes and where an arrow crosses the border of a block.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from specdl.backends.diagram.forks import add_fork_points
 from specdl.backends.diagram.model import Box, Cluster, Drawing, Edge, Route
@@ -64,7 +64,29 @@ def build(
     title: str | None = None,
 ) -> Drawing:
     """The drawing of a function of the program: the first network's, unless another's `key` is given."""
-    return _Builder(program, shapes).drawing(key or program.main.key, depth, title or program.name)
+    key = key or program.main.key
+    if program.functions[key].kind != "network":
+        program = replace(program, functions={name: _unlike(item) for name, item in program.functions.items()})
+    return _Builder(program, shapes).drawing(key, depth, title or program.name)
+
+
+def _unlike(function: Function) -> Function:
+    """A function without the inputs that only say how large the batch is: in a step nearly all it draws has one."""
+    nodes = tuple(
+        node
+        if isinstance(node.callee, str)
+        else replace(node, inputs=tuple(None if port.startswith("like") else name for port, name in _ports(node)))
+        for node in function.nodes
+    )
+    return replace(function, nodes=nodes)
+
+
+def _ports(node: Node) -> Sequence[tuple[str, str | None]]:
+    """The inputs of an operator with their names; those of an operator that takes any number have none."""
+    assert not isinstance(node.callee, str)
+    ports = node.callee.inputs
+    named = ports if len(ports) == len(node.inputs) else ("",) * len(node.inputs)
+    return list(zip(named, node.inputs, strict=True))
 
 
 class _Builder:

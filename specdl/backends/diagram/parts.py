@@ -252,9 +252,9 @@ class Parts:
         if node.network is not None:
             # A step shows networks closed: each has a picture of its own.
             named = node.name != node.network and not node.name.startswith(f"{node.network}_")
-            lines = (node.name,) if named else ()
-            parameters, same = self.parameters(key), ("network", index)
-            return Part("chain", index, index + 1, node.network, lines, "block", parameters=parameters, same=same)
+            below = (node.name,) if named else ()
+            count, unlike = self.parameters(key), ("network", index)
+            return Part("chain", index, index + 1, node.network, below, "block", parameters=count, same=unlike)
         if node.loop is not None:
             return Part("call", index, index + 1, "loop", badge=node.loop.count, key=key, same=("loop", key))
         parameters = 0 if node.shares is not None else self.parameters(key)

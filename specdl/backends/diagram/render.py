@@ -40,8 +40,9 @@ def emit_dot(
     """The diagram of a network as DOT text; the same program gives the same bytes.
 
     `network` names one of several (else the first is drawn), `step` a training step, or `sample`; `depth` is how
-    many levels of blocks to open (unless given, the first block of each structure is opened while the picture stays readable); `shapes`
-    writes tensor shapes beside the arrows; `title` stands in the caption instead of the program's name.
+    many levels of blocks to open (unless given, the first block of each structure is opened while the picture stays
+    readable); `shapes` writes tensor shapes beside the arrows; `title` stands in the caption instead of the
+    program's name.
     Raises `SpecError` for an unknown network or step.
     """
     key = _key(program, network, step)
