@@ -11,6 +11,7 @@ import pytest
 
 from specdl.api import compile_source
 from specdl.backends.diagram import emit_dot
+from specdl.backends.torch_source import emit_torch
 from specdl.diagnostics import SpecError, render
 from specdl.ir.printer import print_program
 from specdl.source import parse_text
@@ -35,6 +36,18 @@ def test_language(path: Path, update: bool) -> None:
     compare(path.with_suffix(".ir"), print_program(model.program), update)
     compare(path.with_suffix(".py"), model.source(), update)
     compare(path.with_suffix(".dot"), emit_dot(model.program), update)
+
+
+@pytest.mark.parametrize("path", cases("models"), ids=lambda path: path.stem)
+def test_models(path: Path, update: bool) -> None:
+    """Several networks and steps: the program, one source for all networks, a picture of each network and step."""
+    program = compile_source(parse_text(path.read_text(encoding="utf-8"), path.name)).program
+    compare(path.with_suffix(".ir"), print_program(program), update)
+    compare(path.with_suffix(".py"), emit_torch(program).text, update)
+    steps = [*(step.name for step in program.steps), *(["sample"] if program.sample else [])]
+    pictures = [emit_dot(program, network=name) for name in program.networks]
+    pictures += [emit_dot(program, step=name) for name in steps]
+    compare(path.with_suffix(".dot"), "\n".join(pictures), update)
 
 
 @pytest.mark.parametrize("path", cases("elaborate"), ids=lambda path: path.stem)

@@ -169,6 +169,8 @@ class RunTimeLoops(Elaborator):
                 frame.values[name] = same[bound]
         if not isinstance(result, Ref):
             return result
+        if result.type is None:
+            raise Poisoned
         return same[result] if result in same else draft.export(localize(result, draft))
 
     def starts(self, entry: Entry, draft: FunctionDraft, site: Site) -> Iterator[_Start]:

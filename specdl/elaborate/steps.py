@@ -303,6 +303,7 @@ class Steps:
         """One step. None after a mistake."""
         draft = FunctionDraft(self.elaborator.unique_key(step.name), step.name, "step", step.span)
         frame = self.frame(draft)
+        before = len(self.diagnostics.items)
         first = next(iter(frame.values.values()), None)
         try:
             flow = self.elaborator.entries(step.layers, Site(frame, draft, flow=first))
@@ -310,7 +311,7 @@ class Steps:
         except (Poisoned, Abandoned):
             return None
         every, modes = self.every(step), self.modes(step)
-        if self.diagnostics.failed:
+        if any(item.severity == "error" for item in self.diagnostics.items[before:]):
             return None
         if not found:
             self.diagnostics.add("E0113", f"the step `{step.name}` has no loss", step.spans.key("losses"))
@@ -324,6 +325,8 @@ class Steps:
             if isinstance(bound, Ref) and bound.type is not None and name not in self.fields:
                 draft.outputs.append(localize(bound, draft).name)
                 draft.output_names.append(name)
+        if self.diagnostics.failed:
+            return None
         function = self.function(draft)
         terms = tuple(LossTerm(item.name, item.weight, item.entry.span) for item, _ in found)
         called = called_networks(function, self.functions)

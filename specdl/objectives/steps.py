@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from specdl.ir.types import TensorType
-from specdl.ops.base import Family, Op, require_floating
+from specdl.ops.base import Family, Op, TypeRuleError, require_floating
 from specdl.ops.text import postfix
 
 
@@ -23,8 +23,9 @@ class Gradient(Op):
     reference: ClassVar[str] = "https://docs.pytorch.org/docs/stable/generated/torch.autograd.grad.html"
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        for type in types:
-            require_floating(type)
+        for position, type in enumerate(types):
+            if not type.floating:
+                raise TypeRuleError(f"expects floating-point numbers, got {type}", input=position)
         return (types[1],)
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:

@@ -251,7 +251,7 @@ class Parts:
         function = self.program.functions[key]
         if node.network is not None:
             # A step shows networks closed: each has a picture of its own.
-            named = node.name != node.network and not node.name.startswith(f"{node.network}_")
+            named = not node.name.isdigit() and not f"{node.name}_".startswith(f"{node.network}_")
             below = (node.name,) if named else ()
             count, unlike = self.parameters(key), ("network", index)
             return Part("chain", index, index + 1, node.network, below, "block", parameters=count, same=unlike)
