@@ -28,6 +28,7 @@ Entry = Any
 """One layer of a spec, as plain data."""
 
 NAMES = [
+    "self", "torch", "nn", "F", "math", "Tensor",
     "a", "b", "c", "d", "x", "features", "head", "conv1", "relu", "linear", "forward",
     "class", "in", "None", "training", "input_", "output", "sum", "weight", "bias", "type", "super", "modules",
     "N", "T", "children", "layers", "index", "eval", "name", "x_2", "is", "lambda", "parameters",
