@@ -423,7 +423,7 @@ def check(inputs: dict[str, Any], layers: list[Entry], outputs: list[str] | None
         model.export_onnx(Path(folder) / "model.onnx", module.eval(), verify=True)
 
 
-@settings(max_examples=30, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(programs())
 def test_a_random_program_is_the_same_everywhere(program: dict[str, Any]) -> None:
     check(**program)
