@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from specdl.diagnostics import Note, did_you_mean
+from specdl.diagnostics import Note
 from specdl.elaborate.calls import MAX_FAILURES, MAX_LAYERS, MAX_NESTING, MAX_STEPS, Calls
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
 from specdl.elaborate.scopes import Abandoned, Absent, Bound, Poisoned, Site, UnknownType
@@ -19,14 +19,13 @@ from specdl.ir.dims import SymDim
 from specdl.ir.program import Residual
 from specdl.ops import OPERATORS
 from specdl.source import SpanTree
-from specdl.spec.entries import Entry, Text
+from specdl.spec.entries import Entry, unknown_operator_help
 from specdl.spec.expressions import ExpressionError, substitute
 from specdl.spec.validate import show
 
+_DOLLAR = re.compile(r"\$\(?([A-Za-z_][A-Za-z0-9_]*)\)?")
 _LOOPS = {"repeat", "for"}
 _STRUCTURES = {"sequence", "repeat", "for", "residual", "branches"}
-
-_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 
 class Elaborator(Calls):
@@ -68,7 +67,7 @@ class Elaborator(Calls):
         try:
             if active is None:
                 raise Poisoned
-            targets = [self.target(target, site) for target in entry.targets]
+            targets = [self.text(target, site.scope) for target in entry.targets]
             result = self.dispatch(entry, targets[0] if len(targets) == 1 else None, site)
         except Poisoned:
             self.failures += 1
@@ -78,14 +77,6 @@ class Elaborator(Calls):
             result = Ref(site.draft, "", None, entry.span)
         self.bind(entry, targets, result, site)
         return result[0] if isinstance(result, tuple) and (targets or entry.operator.value != "branches") else result
-
-    def target(self, target: Text, site: Site) -> str:
-        """A name on the left, its expressions evaluated. Raises `Poisoned`."""
-        name = self.text(target, site.scope)
-        if not _NAME.fullmatch(name):
-            help = "names have letters, digits and `_`"
-            raise self.fail(site.frame, "E0106", f"{show(name)} is not a name", target.span, help=help)
-        return name
 
     def bind(self, entry: Entry, targets: Sequence[str], result: Bound, site: Site) -> None:
         """Gives the entry's values their names."""
@@ -114,8 +105,13 @@ class Elaborator(Calls):
             return None
         if isinstance(value, bool):
             return value
+        written = entry.when
+        help = "write a condition: `when: $(stride != 1)`"
+        if isinstance(written, str) and "$" in written and isinstance(value, str):
+            value = written  # the same in every iteration
+            help = f"the whole condition stands in `$( )`: `when: $({_DOLLAR.sub(chr(92) + '1', written)})`"
         message = f"`when` must be true or false, got {show(value)}"
-        self.fail(site.frame, "E0402", message, spans.span, help="write a condition: `when: $(stride != 1)`")
+        self.fail(site.frame, "E0402", message, spans.span, help=help)
         return None
 
     def dispatch(self, entry: Entry, own_name: str | None, site: Site) -> Bound:
@@ -181,7 +177,8 @@ class Elaborator(Calls):
                 raise Poisoned
             inner = localize(item, group)
             wanted = own_name or group.name
-            refs.append(group.export(inner, wanted if wanted.isidentifier() else None, entry.span))
+            place = inner.span if group.kind == "iteration" else entry.span
+            refs.append(group.export(inner, wanted if wanted.isidentifier() else None, place))
         return tuple(refs) if isinstance(result, tuple) else refs[0]
 
     def contents(self, entry: Entry, site: Site, numbering: bool) -> Bound:
@@ -241,7 +238,9 @@ class Elaborator(Calls):
         else:
             what = f"`{value}`, which is only known at run time" if isinstance(value, SymDim) else show(value)
             message = f"`repeat` needs a number of times, got {what}"
-            raise self.fail(site.frame, "E0404", message, entry.spans.span)
+            known = {**self.params, **site.frame.params, **site.loop}
+            help = f"`{value}` is a parameter: write `${value}`" if isinstance(value, str) and value in known else None
+            raise self.fail(site.frame, "E0404", message, entry.spans.span, help=help)
         if count > MAX_LAYERS:
             raise self.fail(site.frame, "E0210", f"a loop may have {MAX_LAYERS:,} iterations", entry.spans.span)
         for index in range(count):
@@ -338,7 +337,8 @@ class Elaborator(Calls):
         name = self.text(entry.merge, site.scope)
         cls = OPERATORS.get(name)
         if cls is None or not cls.inputs or not (cls.inputs[0].startswith("*") or len(cls.inputs) == len(paths)):
-            help = did_you_mean(name, ["concat", "add", "mul", "stack"])
+            merges = ["concat", "add", "mul", "stack"]
+            help = unknown_operator_help(name, merges) or f"e.g. {', '.join(f'`{item}`' for item in merges)}"
             raise self.fail(
                 site.frame, "E0205", f"`{name}` can't merge {len(paths)} paths", entry.merge.span, help=help
             )

@@ -259,6 +259,9 @@ def parse_head(
             return None  # the other half of a head that YAML cut at its comma
         if word.startswith("$"):
             fail("E0107", "an operator's name can't be an expression here", offset, len(word), f"write `use: {word}`")
+        elif (expression := _as_compute(stripped)) is not None:
+            name = f"{left.strip()} = " if equals is not None else ""
+            fail("E0107", f"`{word}` is not an operator", offset, len(word), f"write `{name}compute: {expression}`")
         elif " " in word and equals is None:
             first, _, rest = word.partition(" ")
             fail(
@@ -313,6 +316,11 @@ def parse_head(
     return tuple(targets), operator, tuple(inputs)
 
 
+def _as_compute(text: str) -> str | None:
+    """The text where it is arithmetic or an index, which `compute` is for."""
+    return text if re.fullmatch(r"[\w.]+\s*([-+*/@]\s*[\w.(]|\[).*|-\s*[\w.(].*", text) else None
+
+
 def _input(text: str, offset: int, place: Span) -> Argument | None:
     keyword: str | None = None
     span = place.part(offset, len(text))
@@ -321,7 +329,7 @@ def _input(text: str, offset: int, place: Span) -> Argument | None:
         keyword, text = text[:equals].strip(), text[equals + 1 :].strip()
         if not _NAME.match(keyword):
             return None
-    if "$" in text:
+    if "$" in text and not text.startswith("["):
         return Argument(text, keyword, span)
     value = resolve_scalar(text)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -330,6 +338,8 @@ def _input(text: str, offset: int, place: Span) -> Argument | None:
 
 
 def _input_help(text: str) -> str | None:
+    if text.startswith("["):
+        return f"inputs are listed without brackets: `{text.strip('[]')}`"
     if re.search(r"[-+*/\[]", text):
         return "inputs are names of values; compute on a line of its own: `y = compute: …`"
     return None
@@ -371,7 +381,10 @@ def _split(text: str, offset: int) -> list[tuple[int, str]]:
 
 def unknown_operator_help(name: str, known: list[str]) -> str | None:
     """What to write instead of an operator that doesn't exist."""
-    elsewhere = _OTHER_LIBRARIES.get(name.lower().replace("_", ""))
+    plain = name.lower().replace("_", "")
+    elsewhere = _OTHER_LIBRARIES.get(plain)
+    if elsewhere is None and plain.endswith("loss"):  # PyTorch's `mse_loss` and `CrossEntropyLoss`
+        elsewhere = next((item for item in known if item.replace("_", "") == plain.removesuffix("loss")), None)
     if elsewhere is not None and elsewhere in known:
         return f"it is called `{elsewhere}` here"
     return did_you_mean(name.lower(), known)
@@ -398,6 +411,10 @@ _OTHER_LIBRARIES: dict[str, str] = {
     "avgpool2d": "avg_pool2d",
     "averagepooling2d": "avg_pool2d",
     "globalaveragepooling2d": "adaptive_avg_pool2d",
+    "globalaveragepool": "adaptive_avg_pool2d",
+    "globalavgpool": "adaptive_avg_pool2d",
+    "globalavgpool2d": "adaptive_avg_pool2d",
+    "globalaveragepool2d": "adaptive_avg_pool2d",
     "adaptiveavgpool2d": "adaptive_avg_pool2d",
     "concatenate": "concat",
     "cat": "concat",
