@@ -33,6 +33,7 @@ FAMILIES: dict[str, str] = {
     "dropout": "dropout dropout1d dropout2d alpha_dropout stochastic_depth",
     "embedding": "embedding",
     "recurrent": "lstm gru rnn",
+    "attention": "attention multi_head_attention",
     "shape": (
         "flatten unflatten reshape permute transpose squeeze unsqueeze chunk split expand identity cast positions"
     ),
