@@ -572,7 +572,7 @@ def _inferred(op: Op, inputs: Sequence[Ref | None]) -> tuple[TensorType, ...]:
 
 def _place(spans: SpanTree, argument: str, text: str, part: tuple[int, int] | None) -> Span:
     """Where an argument stands, or a part of its text, where the spec has this very text."""
-    found = spans.child(argument)
+    found = spans.child(argument) if spans.inner is None else spans  # a scalar is the main argument
     if part is None or found.inner is None:
         return spans.at(argument)
     width = found.span.end_column - found.inner.column  # with the closing quote, where there is one

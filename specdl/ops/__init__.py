@@ -37,6 +37,7 @@ FAMILIES: dict[str, str] = {
     "shape": (
         "flatten unflatten reshape permute transpose squeeze unsqueeze chunk split expand identity cast positions"
     ),
+    "rearrange": "rearrange",
     "upsampling": "interpolate pixel_shuffle pixel_unshuffle",
     "merge": "add mul sub div concat stack matmul",
     "elementwise": (

@@ -220,9 +220,8 @@ class Attention(Op):
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         # PyTorch's function alone has no heads, one mask at most, and no notion of training.
-        extra = [name for name in arguments[3:] if name != "None"]
         full_mask = all(type.dtype != "bool" or type.rank == 4 for type in types[3:])
-        if self.heads is not None or self.dropout or not full_mask or len(extra) + self.causal > 1:
+        if self.heads is not None or self.dropout or not full_mask or len(types) - 3 + self.causal > 1:
             return None
         sizes = self._sizes(types)
         keywords: dict[str, Any] = {"is_causal": True} if self.causal else {}
@@ -230,7 +229,7 @@ class Attention(Op):
             keywords["scale"] = self.scale
         if sizes.heads != sizes.kv_heads:
             keywords["enable_gqa"] = True
-        named = [f"attn_mask={name}" for name in extra]
+        named = [f"attn_mask={name}" for name in arguments[3:] if name != "None"]
         return expression("F.scaled_dot_product_attention", [*arguments[:3], *named], **keywords)
 
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
