@@ -43,3 +43,9 @@ def test_networks(path: Path, update: bool) -> None:
     model = compile_source(parse_text(path.read_text(encoding="utf-8"), path.name))
     compare(path.with_suffix(".py"), model.source(), update)
     compare(path.with_suffix(".dot"), emit_dot(model.program), update)
+
+
+@pytest.mark.parametrize("path", cases("diagrams"), ids=lambda path: path.stem)
+def test_diagrams(path: Path, update: bool) -> None:
+    model = compile_source(parse_text(path.read_text(encoding="utf-8"), path.name))
+    compare(path.with_suffix(".dot"), emit_dot(model.program), update)

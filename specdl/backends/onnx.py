@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
+from specdl.backends.onnx_file import write_model
 from specdl.backends.onnx_graph import Graph, free_name
 from specdl.diagnostics import Diagnostic, SpecError
 from specdl.ir.program import Function, Program, walk
@@ -38,6 +39,19 @@ def emit_onnx(
     program: Program, state: Mapping[str, Any], *, network: str | None = None, opset: int = OPSET
 ) -> onnx.ModelProto:
     """The ONNX model of a network with the weights of `state` (numpy arrays by `state_dict` key)."""
+    model, weights = _emit(program, state, network, opset)
+    _add_weights(model, weights)
+    return model
+
+
+def _add_weights(model: onnx.ModelProto, weights: Mapping[str, Any]) -> None:
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in weights.items())
+
+
+def _emit(
+    program: Program, state: Mapping[str, Any], network: str | None, opset: int
+) -> tuple[onnx.ModelProto, Mapping[str, Any]]:
+    """The model without its weights, and these."""
     function = program.main if network is None else program.functions[program.networks[network]]
     graph = Graph(state, opset)
     for value in function.inputs:
@@ -51,12 +65,13 @@ def emit_onnx(
     types = function.output_types()
     outputs = [(values[function.outputs[index]], public[index], types[index]) for index in range(count)]
     made = graph.finish(program.name, inputs, outputs, names)
-    return helper.make_model(
+    model = helper.make_model(
         made,
         producer_name="specdl",
         opset_imports=[helper.make_opsetid("", opset)],
         ir_version=helper.find_min_ir_version_for([helper.make_opsetid("", opset)]),
     )
+    return model, graph.initializers
 
 
 def _public_names(function: Function, count: int, taken: set[str]) -> list[str]:
@@ -122,12 +137,13 @@ def export_onnx(
     tensors = module.state_dict()
     _check_state(program, tensors)
     state = {key: value.detach().cpu().numpy() for key, value in tensors.items()}
-    model = emit_onnx(program, state, opset=opset)
+    model, weights = _emit(program, state, None, opset)
     with replacing(path) as file:
-        if sum(array.nbytes for array in state.values()) > EXTERNAL_DATA_BYTES:
+        if sum(array.nbytes for array in weights.values()) > EXTERNAL_DATA_BYTES:
+            _add_weights(model, weights)
             onnx.save_model(model, file, save_as_external_data=True, location=f"{file.name}.weights")
         else:
-            onnx.save_model(model, file)
+            write_model(file, model, weights)
         report = verify_onnx(file, module, program) if verify else None
     if report is None:
         return Verification(str(path), opset, len(model.graph.node), None, False, ())

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from specdl.ir.dims import Dim, FloorDiv, SymDim
 from specdl.ir.types import DType, TensorType
@@ -181,7 +181,10 @@ class Graph:
     def finish(
         self, name: str, inputs: Sequence[str], outputs: Sequence[tuple[str, str, TensorType]], names: Mapping[str, str]
     ) -> onnx.GraphProto:
-        """The finished graph: outputs are (value, public name, type); `names` renames values."""
+        """The finished graph without its initializers, of which only the used ones are kept.
+
+        Outputs are (value, public name, type); `names` renames values.
+        """
         renamed: dict[str, str] = {}
         for value, public, _ in outputs:
             if value in inputs or value in self.initializers or value in renamed:
@@ -205,13 +208,12 @@ class Graph:
             for node in live
         ]
         used = {item for node in live for item in node.inputs}
-        tensors = [_tensor(key, value) for key, value in self.initializers.items() if key in used]
+        self.initializers = {key: np.asarray(value) for key, value in self.initializers.items() if key in used}
         return helper.make_graph(
             protos,
             name,
             [_value_info(item, self.types[item]) for item in inputs],
             [_value_info(public, type) for _, public, type in outputs],
-            tensors,
         )
 
     def _live(self, wanted: set[str]) -> list[OnnxNode]:
@@ -240,10 +242,6 @@ def _constant_name(array: Any) -> str:
     if array.size <= 4:
         return f"constant {array.tolist()}"
     return f"constant {list(array.shape)}"
-
-
-def _tensor(name: str, value: Any) -> onnx.TensorProto:
-    return numpy_helper.from_array(np.asarray(value), name)
 
 
 def _value_info(name: str, type: TensorType) -> onnx.ValueInfoProto:

@@ -33,6 +33,10 @@ networks of some hundred layers costs up to three of them; a wrong weight or att
 EPSILONS = 16
 """Where a dtype's own precision is coarser (float16), as many of its last digits may differ."""
 
+DISCRETE = 1e-3
+"""The share of an integer or boolean output that may differ: `argmax` over a large image meets near ties, which
+the last digit decides. A wrong weight or attribute changes far more."""
+
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 
 Sizes = Mapping[str, int]
@@ -125,8 +129,10 @@ _PAIRS: tuple[tuple[Callable[[int], int], Callable[[int], int]], ...] = (
     (lambda place: 64 * (place + 1), lambda place: 64 * (place + 2)),
     (lambda place: 2 + place, lambda place: 3 + place),
     (lambda place: 256 + place, lambda place: 300 + place),
+    (lambda place: 1024 * (place + 1), lambda place: 1280 * (place + 1)),
+    (lambda place: 8000 * (place + 1), lambda place: 9600 * (place + 1)),
 )
-"""Sizes of the symbol at a position: odd ones, multiples of 8 and 64, small ones, large ones."""
+"""Sizes of the symbol at a position: odd ones, multiples of 8 and 64, small, large, and half a second of sound."""
 
 
 def _case(module: nn.Module, program: Program, sizes: Sizes, seed: int) -> _Case:
@@ -162,7 +168,7 @@ def _compare(session: onnxruntime.InferenceSession, case: _Case, random: set[str
 def _difference(name: str, expected: Any, actual: Any, sizes: Sizes) -> float:
     """The largest absolute difference of two arrays of one shape. Raises `SpecError` past the tolerance."""
     if not np.issubdtype(expected.dtype, np.floating):
-        if (expected != actual).any():
+        if np.count_nonzero(expected != actual) > DISCRETE * expected.size:
             raise _differs("differs from PyTorch's", name, sizes)
         return 0.0
     finite = np.isfinite(expected)

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from specdl.backends.torch_source import TorchSource, emit_step, emit_torch
-from specdl.diagnostics import Span
+from specdl.diagnostics import EnvironmentFailure, Span
 from specdl.ir.program import Program
 
 StepFunction = Callable[[Mapping[str, nn.Module], Mapping[str, Tensor]], tuple[dict[str, Tensor], dict[str, Tensor]]]
@@ -25,10 +25,18 @@ _numbers = itertools.count(1)
 
 
 def load_torch(source: TorchSource) -> nn.Module:
-    """The module of a source, freshly initialised from torch's current seed."""
+    """The module of a source, freshly initialised from torch's current seed.
+
+    Raises `EnvironmentFailure` where memory doesn't suffice for its weights.
+    """
     filename = f"<specdl {source.model} {next(_numbers)}>"
     namespace = _run(source.text, filename)
-    module = namespace[source.model]()
+    try:
+        module = namespace[source.model]()
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        raise EnvironmentFailure(f"there is not enough memory for the weights of `{source.model}`: {error}") from error
     assert isinstance(module, nn.Module)
     _explain_errors(module, filename, source.places)
     return module

@@ -32,11 +32,11 @@ def json_option(function: Function) -> Function:
 
 
 def split_overrides(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Separates files from `KEY=VALUE`."""
+    """Separates files from `KEY=VALUE`; the first word is a file even if its name holds `=`."""
     from specdl.spec.overrides import parse_override
 
-    files = [word for word in words if "=" not in word]
-    overrides = dict(parse_override(word) for word in words if "=" in word)
+    files = [word for position, word in enumerate(words) if position == 0 or "=" not in word]
+    overrides = dict(parse_override(word) for word in words[1:] if "=" in word)
     return files, overrides
 
 
@@ -64,10 +64,18 @@ def load_run(folder: Path) -> Model:
     """Compiles the spec that a run's folder keeps."""
     from specdl.api import load
 
-    if not (folder / "spec.yaml").is_file():
-        what = "is not the folder of a run" if folder.exists() else "doesn't exist"
-        raise SpecError([Diagnostic("E0605", f"`{folder}` {what}", help="name a folder that `specdl train` made")])
+    require_run(folder)
     return load(folder / "spec.yaml")
+
+
+def require_run(folder: Path) -> None:
+    """Raises `SpecError` where a folder is no run, naming the latest run in it if it holds some."""
+    if (folder / "spec.yaml").is_file():
+        return
+    what = "is not the folder of a run" if folder.exists() else "doesn't exist"
+    runs = sorted(path.parent for path in folder.glob("*/spec.yaml") if path.parent.name != "latest")
+    help = f"did you mean `{runs[-1]}`?" if runs else "name a folder that `specdl train` made"
+    raise SpecError([Diagnostic("E0605", f"`{folder}` {what}", help=help)])
 
 
 def colored(stream: TextIO) -> bool:

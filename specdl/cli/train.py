@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
-from specdl.cli.common import json_option, load_model, print_json, spec_arguments
+from specdl.cli.common import json_option, load_model, print_json, require_run, spec_arguments
 
 
 @click.command("train")
@@ -22,6 +23,8 @@ def command(
     Example: specdl train specs/digits_cnn.yaml train.epochs=5 optimizer.adamw.lr=1e-3
     """
     model = load_model(spec, variant, overrides)
+    if resume is not None:
+        require_run(resume)
 
     from specdl.training.errors import Interrupted, TrainingFailed
     from specdl.training.loop import train
@@ -32,6 +35,8 @@ def command(
         prefix = "error: " if isinstance(error, TrainingFailed) else ""
         click.echo(f"{prefix}{error}", err=True)
         return error.exit_code
+    if os.environ.get("RANK", "0") != "0":  # of several processes, the first one tells
+        return 0
     if as_json:
         print_json({"run": str(run.folder), "metrics": run.metrics})
         return 0

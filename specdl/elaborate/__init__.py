@@ -16,12 +16,15 @@ from specdl.elaborate.calls import MAX_LAYERS
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, freeze, localize
 from specdl.elaborate.elaborator import Elaborator
 from specdl.elaborate.scopes import Abandoned, EntryScope, Frame, Poisoned, Site
-from specdl.ir.dims import BATCH, MAX_SIZE, Dim, SymDim, symbol
+from specdl.ir.dims import BATCH, Dim, SymDim, symbol
 from specdl.ir.program import Function, LossTerm, Program, Step
 from specdl.ir.types import DTYPES, TensorType
 from specdl.spec.entries import Argument, Entry, parse_entry
 from specdl.spec.file import Spec
 from specdl.spec.validate import show
+
+MAX_INPUT_SIZE = 2**40
+"""The largest size of an input's axis: PyTorch counts elements with 63 bits."""
 
 NETWORK = "model"
 """The name of a spec's only network."""
@@ -128,6 +131,10 @@ def _root(spec: Spec) -> FunctionDraft:
     return FunctionDraft(spec.name, spec.name, "network", spec.spans.key("layers"))
 
 
+_DTYPES = {"long": "int64", "int": "int64", "float": "float32", "double": "float64", "half": "float16"}
+"""Other words for dtypes."""
+
+
 def _input(name: str, data: Any, elaborator: Elaborator, draft: FunctionDraft, frame: Frame) -> Ref:
     spec, diagnostics = elaborator.spec, elaborator.diagnostics
     spans = spec.spans.child("inputs", name)
@@ -162,7 +169,9 @@ def _input(name: str, data: Any, elaborator: Elaborator, draft: FunctionDraft, f
             "E0203",
             f"there is no dtype {show(dtype)}",
             spans.at("dtype"),
-            help=did_you_mean(str(dtype), DTYPES) or f"one of {', '.join(DTYPES)}",
+            help=f"write `{_DTYPES[dtype]}`"
+            if isinstance(dtype, str) and dtype in _DTYPES
+            else did_you_mean(str(dtype), DTYPES) or f"one of {', '.join(DTYPES)}",
         )
         return broken
     try:
@@ -179,18 +188,17 @@ def _input(name: str, data: Any, elaborator: Elaborator, draft: FunctionDraft, f
         return broken
     dims: list[Dim] = [BATCH]
     for index, size in enumerate(sizes):
-        if isinstance(size, SymDim) or (
-            isinstance(size, int) and not isinstance(size, bool) and 1 <= size < MAX_SIZE
-        ):
+        whole = isinstance(size, int) and not isinstance(size, bool)
+        if isinstance(size, SymDim) or (whole and 1 <= size <= MAX_INPUT_SIZE):
             dims.append(size)
-        elif isinstance(size, str) and size.isidentifier() and size != "N":
+        elif isinstance(size, str) and size.isidentifier() and size not in {"N", "None"}:
             dims.append(symbol(size))
         else:
-            help = (
-                "the batch is implied: leave it out"
-                if size in ("N", None, -1)
-                else "a number from 1, or a name such as `T` for a size known at run time"
-            )
+            help = "a number from 1, or a name such as `T` for a size known at run time"
+            if index == 0 and size in ("N", "None", None, -1):
+                help = "the batch is implied: leave it out"
+            elif whole and size > MAX_INPUT_SIZE:
+                help = f"a size is at most {MAX_INPUT_SIZE:,}"
             diagnostics.add("E0203", f"{show(size)} is not a size", shape_spans.at(index), help=help)
             return broken
     return draft.add_input(name, TensorType(tuple(dims), dtype), span)

@@ -5,6 +5,7 @@ A block is elaborated once for each set of parameters and input types, and share
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from specdl.ops.base import Op, TypeRuleError
 from specdl.ops.compute import Compute, ComputeError, parse_compute
 from specdl.source import SpanTree
 from specdl.spec.entries import STRUCTURAL, Entry, unknown_operator_help
-from specdl.spec.expressions import ExpressionError, pieces
+from specdl.spec.expressions import ExpressionError, never_closes, pieces
 from specdl.spec.file import Block, Spec
 from specdl.spec.overrides import REQUIRED
 from specdl.spec.validate import show, validate
@@ -36,6 +37,8 @@ MAX_STEPS = 300_000
 BLOCK_STEPS = 20  # a block costs about as much as so many entries
 MAX_FAILURES = 2_000
 MAX_LAYERS = 100_000
+MAX_WEIGHTS = 10**13
+"""Ten times the largest networks; what is meant to be smaller than that doesn't overflow PyTorch's sizes."""
 
 
 class Calls(Resolver):
@@ -91,6 +94,9 @@ class Calls(Resolver):
         cls = self.losses.get(name) or OPERATORS.get(name)
         if cls is None:
             help = unknown_operator_help(name, [*self.losses, *OPERATORS, *self.spec.blocks, *STRUCTURAL])
+            if site.draft.layer(name) is not None:
+                listed = "" if entry.inputs is None else f"({', '.join(str(item.value) for item in entry.inputs)})"
+                help = f"`{name}` is a layer; to run it again, write `call{listed}: {name}`"
             raise self.fail(site.frame, "E0205", f"there is no operator or block `{name}`", name_span, help=help)
         try:
             op = self.operator(cls, name, arguments, spans, site)
@@ -130,7 +136,12 @@ class Calls(Resolver):
         elif cls.main is None:
             by_name = f"takes its arguments by name: {', '.join(cls.model_fields)}"
             takes = by_name if cls.model_fields else "takes no arguments"
-            raise self.fail(site.frame, "E0203", f"`{name}` {takes}, got {show(value)}", spans.span)
+            help = None
+            if name in self.losses and isinstance(value, (int, float)):
+                help = f"the weight of a term is written `{{weight: {value}}}`"
+            elif isinstance(value, tuple) and value and all(isinstance(item, str) for item in value):
+                help = f"inputs stand in parentheses: `{name}({', '.join(value)})`"
+            raise self.fail(site.frame, "E0203", f"`{name}` {takes}, got {show(value)}", spans.span, help=help)
         else:
             fields = {cls.main: value}
             spans = SpanTree(spans.span, {cls.main: spans.span}, {cls.main: spans})
@@ -147,14 +158,18 @@ class Calls(Resolver):
         types = _types(inputs)
         try:
             outputs = _inferred(op, inputs)
-            weights = bool(op.weights(*types))
+            weights = op.weights(*types)
         except TypeRuleError as error:
             raise self.type_error(error, op, inputs, entry, spans, site.frame) from None
         if any(too_complicated(dim) for type in outputs for dim in type.shape):
             message = f"`{op.operator}` gives a size that is too large"
             raise self.fail(site.frame, "E0210", message, entry.operator.span)
+        count = sum(math.prod(weight.shape) for weight in weights)
+        if count > MAX_WEIGHTS:
+            message = f"`{op.operator}` would have {count:.1e} weights; a layer may have {MAX_WEIGHTS:.0e}"
+            raise self.fail(site.frame, "E0210", message, entry.operator.span)
         names = op.output_names(len(outputs))
-        node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, weights, names)
+        node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, bool(weights), names)
         self.name(node, own_name, op.operator, op.counted, entry, site)
         return self.finish(node, own_name, site.draft)
 
@@ -293,6 +308,10 @@ class Calls(Resolver):
             if not block.params:
                 raise self.fail(site.frame, "E0203", f"the block `{block.name}` has no parameters", spans.span)
             return {next(iter(block.params)): self.resolve(arguments, spans, site.scope)}
+        for key, value in arguments.items():
+            if isinstance(value, str) and never_closes(value):
+                # YAML cut it at its comma, so the next keys are its other half: say only that.
+                self.resolve(value, spans.child(key), site.scope)
         listing = ", ".join(f"`{name}`" for name in block.params)
         failed = False
         for key in arguments:
@@ -381,7 +400,10 @@ class Calls(Resolver):
             if last is None:
                 raise self.fail(frame, "E0311", f"`{draft.name}` gives no value", span)
             items = last if isinstance(last, tuple) else (last,)
-            chosen = [(_name_of(frame, item), item) for item in items]
+            names = [_name_of(frame, item) for item in items]
+            if len(set(names)) < len(names):
+                names = [f"{name}_{index}" for index, name in enumerate(names)]
+            chosen = list(zip(names, items, strict=True))
         elif not isinstance(wanted, (str, Mapping, list, tuple)):
             message = "`outputs` is a list of names, or maps names to values"
             raise self.fail(frame, "E0112", message, spans.span)
@@ -499,7 +521,8 @@ class Calls(Resolver):
         """`call(x): head`: a layer that exists, run again with the same weights."""
         draft, frame = site.draft, site.frame
         wanted = self.resolve(entry.arguments, entry.spans, site.scope)
-        node = self.layer_to_call(wanted, entry, site)
+        path = self.layer_to_call(wanted, entry, site)
+        node = path[-1]
         callee = node.callee
         if isinstance(callee, FunctionDraft) and len(callee.arguments) > 1:
             message = f"`{wanted}` reads several values of its level, so it can't be called again"
@@ -524,27 +547,32 @@ class Calls(Resolver):
             raise self.fail(frame, "E0204", message, entry.spans.span, notes=notes)
         name = draft.free_layer_name(f"{node.name}_again")
         target = callee.key if isinstance(callee, FunctionDraft) else callee
-        again = NodeDraft(name, target, inputs, [], outputs, entry.span, False, node.output_names, shares=str(wanted))
+        again = NodeDraft(name, target, inputs, [], outputs, entry.span, False, node.output_names, shares=path)
         self.enter(again, entry, site)
+        if isinstance(callee, FunctionDraft):
+            callee.calls_again.append((draft, again))
         return self.finish(again, own_name, draft)
 
-    def layer_to_call(self, wanted: Any, entry: Entry, site: Site) -> NodeDraft:
-        """The layer that a `call` names. Raises `Poisoned`."""
+    def layer_to_call(self, wanted: Any, entry: Entry, site: Site) -> tuple[NodeDraft, ...]:
+        """The layer that a `call` names, behind the groups that hold it. Raises `Poisoned`."""
         owner: FunctionDraft | None = site.draft
         while owner is not None and isinstance(wanted, str):
-            node = _find_layer(owner, wanted)
-            if node is not None and owner is site.draft:
-                return node
-            if node is not None:
+            path = _find_layer(owner, wanted)
+            if path and owner is site.draft:
+                return path
+            if path:
                 raise self.fail(
                     site.frame,
                     "E0312",
                     f"`{wanted}` belongs to the level around this group, so the group can't call it",
                     entry.spans.span,
                     help="call it outside the group, or leave the group unnamed",
-                    notes=[Note("the layer is here", node.span)],
+                    notes=[Note("the layer is here", path[-1].span)],
                 )
             owner = owner.parent
+        known = site.frame.values.get(wanted) if isinstance(wanted, str) else None
+        if isinstance(known, Ref) and known.type is None:
+            raise Poisoned  # a mistake in that layer
         raise self.fail(
             site.frame,
             "E0312",
@@ -608,15 +636,17 @@ def _name_of(frame: Frame, value: Bound) -> str:
     return "output"
 
 
-def _find_layer(draft: FunctionDraft, path: str) -> NodeDraft | None:
-    """A layer by its path below `draft`."""
-    node: NodeDraft | None = None
-    for position, step in enumerate(path.split(".")):
-        if position:
-            if node is None or not isinstance(node.callee, FunctionDraft):
-                return None
-            draft = node.callee
+def _find_layer(draft: FunctionDraft, path: str) -> tuple[NodeDraft, ...]:
+    """A layer by its path below `draft`, behind the layers that lead to it; empty where there is none."""
+    found: list[NodeDraft] = []
+    for step in path.split("."):
+        if found:
+            callee = found[-1].callee
+            if not isinstance(callee, FunctionDraft):
+                return ()
+            draft = callee
         node = draft.layer(step)
         if node is None:
-            return None
-    return node
+            return ()
+        found.append(node)
+    return tuple(found)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
-from specdl.elaborate.scopes import ABSENT, Absent, Bound, EntryScope, Frame, Poisoned, Site, UnknownType
+from specdl.elaborate.scopes import ABSENT, UNKNOWN, Absent, Bound, EntryScope, Frame, Poisoned, Site, UnknownType
+from specdl.ops import OPERATORS
+from specdl.ops.base import Op
 from specdl.source import SpanTree
 from specdl.spec.entries import Argument, Entry, Text
 from specdl.spec.expressions import ATTRIBUTES, ExpressionError, substitute
 from specdl.spec.file import Spec
 from specdl.spec.overrides import REQUIRED
+from specdl.spec.validate import show
+
+_WORD = re.compile(r"[A-Za-z0-9_]+\Z")
 
 
 class Resolver:
@@ -48,12 +54,13 @@ class Resolver:
             if value == REQUIRED:
                 help = f"set it on the command line, `params.{name}=…`, or choose a `--variant`"
                 self.diagnostics.add("E0202", f"the parameter `{name}` has no value", span, help=help)
+                self.params[name] = UNKNOWN
                 continue
             scope = EntryScope(Frame(draft, {}, self.params), {}, None)
             try:
                 self.params[name] = self.resolve(value, self.spec.params_spans.child(name), scope)
             except Poisoned:
-                self.params[name] = None
+                self.params[name] = UNKNOWN
 
     def resolve(self, value: Any, spans: SpanTree, scope: EntryScope) -> Any:
         """A raw YAML value with its expressions evaluated; lists become tuples. Raises `Poisoned`."""
@@ -82,7 +89,10 @@ class Resolver:
         """A word of a head with its expressions evaluated. Raises `Poisoned`."""
         if "$" not in text.value:
             return text.value
-        return str(self.resolve(text.value, SpanTree(text.span, inner=text.span), scope))
+        word = str(self.resolve(text.value, SpanTree(text.span, inner=text.span), scope))
+        if not _WORD.match(word):
+            raise self.fail(scope.frame, "E0106", f"`{text.value}` gives {show(word)}, which is not a name", text.span)
+        return word
 
     # ---- values --------------------------------------------------------------------------------------
 
@@ -90,14 +100,26 @@ class Resolver:
         """Records that nothing flows in."""
         return self.fail(frame, "E0310", "there is no value above this entry", span, help="name its input: `relu(x)`")
 
-    def read(self, argument: Argument, site: Site) -> Bound:
+    def not_given(self, need: str, entry: Entry, frame: Frame) -> Poisoned:
+        """Records that an optional input of the block was left out where its value is needed."""
+        message = f"{need}, but the optional value that flows in was not given"
+        help = "leave the entry out then: `when: $(given(mask))`"
+        return self.fail(frame, "E0307", message, entry.operator.span, help=help)
+
+    def read(self, argument: Argument, site: Site, operator: str = "") -> Bound:
         """The value that an argument in a head's parentheses names. Raises `Poisoned`."""
         name = argument.value
         if isinstance(name, str) and "$" in name:
             name = self.resolve(name, SpanTree(argument.span, inner=argument.span), site.scope)
         if not isinstance(name, str):
             message = f"`{name}` is a number, but the inputs of a layer are values"
-            raise self.fail(site.frame, "E0306", message, argument.span, help="compute with numbers: `compute: 2 * x`")
+            help = "compute with numbers: `compute: 2 * x`"
+            cls, block = OPERATORS.get(operator), self.spec.blocks.get(operator)
+            if argument.keyword is not None:
+                help = f"arguments stand behind the colon: `{operator}: {{{argument.keyword}: {name}}}`"
+            elif (cls is not None and cls.main is not None) or (block is not None and block.params):
+                help = f"arguments stand behind the colon: `{operator}: {name}`"
+            raise self.fail(site.frame, "E0306", message, argument.span, help=help)
         if name == "_":
             if site.flow is None:
                 raise self.no_flow(site.frame, argument.span)
@@ -119,13 +141,21 @@ class Resolver:
         if head in frame.groups:
             names = frame.groups[head].layer_names()
             return did_you_mean(rest, names) or f"`{head}` has {', '.join(names[:12])}"
-        if head in frame.values and rest in ATTRIBUTES:
+        holder = frame.values.get(head)
+        if holder is not None and rest in ATTRIBUTES:
             return f"a value's type is read in an expression: `$({name})`"
+        made_by = maker(holder) if isinstance(holder, Ref) else None
+        if made_by is not None and len(made_by.output_names) > 1:
+            return did_you_mean(rest, made_by.output_names) or f"`{head}` gives {', '.join(made_by.output_names)}"
         if name in self.spec.params or name in frame.params:
             return f"`{name}` is a parameter: write `${name}`"
         if frame.draft.layer(name) is not None:
             return f"the layer is there, but its value has no name: write `{name} = …`"
-        return did_you_mean(name, frame.values)
+        close = did_you_mean(name, frame.values)
+        if close is None and frame.draft.kind == "step":
+            return f"there are {', '.join(f'`{known}`' for known in frame.values)}"
+        made = [node.name for node in frame.draft.nodes if isinstance(node.callee, Op) and node.callee.operator == name]
+        return f"the value of that `{name}` is called `{made[-1]}`" if close is None and made else close
 
     def path(self, name: str, frame: Frame) -> Bound | None:
         """`features.3`, `blocks.*`, or an output of a block call such as `fpn.p2`."""
@@ -207,7 +237,13 @@ class Resolver:
         missing = [] if variadic else [port for port in required if port not in bound]
         if missing or (variadic and not many):
             missing_name = missing[0] if missing else plain[0]
-            raise self.fail(site.frame, "E0307", f"`{name}` needs its input `{missing_name}`", entry.operator.span)
+            empty = entry.inputs == () and len(required) == 1
+            help = f"for the value above, leave the parentheses out: `{name}`" if empty else None
+            message = f"`{name}` needs its input `{missing_name}`"
+            raise self.fail(site.frame, "E0307", message, entry.operator.span, help=help)
+        for port, value in [(plain[0], value) for value in many] if variadic else bound.items():
+            if isinstance(value, Absent) and (variadic or port in required):
+                raise self.not_given(f"`{name}` needs its input `{port}`", entry, site.frame)
         chosen = many if variadic else [bound.get(port, ABSENT) for port in plain]
         return [self.local(value, entry, site) for value in chosen]
 
@@ -219,7 +255,7 @@ class Resolver:
         failed = False
         for index, argument in enumerate(entry.inputs or ()):
             try:
-                value = self.read(argument, site)
+                value = self.read(argument, site, name)
             except Poisoned:
                 failed = True
                 continue

@@ -36,7 +36,11 @@ class Frame:
 
 
 class UnknownType(Exception):
-    """An expression asks about a value whose type an earlier mistake made unknown: say nothing more."""
+    """An expression asks for something that an earlier mistake made unknown: say nothing more."""
+
+
+UNKNOWN = object()
+"""The value of a parameter after a mistake in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class EntryScope:
         """Loop variables first, then parameters, then the types of values."""
         for names in (self.loop, self.frame.params, self.frame.file_params):
             if name in names:
+                if names[name] is UNKNOWN:
+                    raise UnknownType
                 return names[name]
         if name == "input" and self.flow is not None:
             return self.type_of(self.flow, name)

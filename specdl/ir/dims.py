@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Union
 
-
 MAX_TERMS = 64
 MAX_DEPTH = 16
 MAX_SIZE = 2**63
@@ -109,7 +108,9 @@ class SymDim:
     @cached_property
     def depth(self) -> int:
         """How deep floor divisions are nested in this size."""
-        inner = [atom.numerator.depth + 1 for monomial, _ in self.terms for atom in monomial if not isinstance(atom, str)]
+        inner = [
+            atom.numerator.depth + 1 for monomial, _ in self.terms for atom in monomial if not isinstance(atom, str)
+        ]
         return max(inner, default=0)
 
     def symbols(self) -> frozenset[str]:

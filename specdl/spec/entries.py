@@ -52,7 +52,7 @@ class Entry:
     paths: tuple[tuple[Entry, ...], ...] = ()
     shortcut: tuple[Entry, ...] | None = None
     merge: Text | None = None
-    given: Mapping[str, Any] | None = None
+    given: Mapping[str, Any] | str | None = None
     given_spans: SpanTree | None = None
     when: Any = True
     when_spans: SpanTree | None = None
@@ -162,7 +162,7 @@ def _build(
         diagnostics.add("E0103", "`merge` names one operator: concat, add, mul, …", tree.at("merge"))
         merge = None
     given = extra.get("with")
-    if given is not None and not isinstance(given, Mapping):
+    if given is not None and not isinstance(given, Mapping) and not (isinstance(given, str) and "$" in given):
         diagnostics.add("E0103", "`with` is a mapping of arguments", tree.at("with"))
         given = None
     return Entry(
@@ -259,6 +259,9 @@ def parse_head(
             return None  # the other half of a head that YAML cut at its comma
         if word.startswith("$"):
             fail("E0107", "an operator's name can't be an expression here", offset, len(word), f"write `use: {word}`")
+        elif (expression := _as_compute(stripped)) is not None:
+            name = f"{left.strip()} = " if equals is not None else ""
+            fail("E0107", f"`{word}` is not an operator", offset, len(word), f"write `{name}compute: {expression}`")
         elif " " in word and equals is None:
             first, _, rest = word.partition(" ")
             fail(
@@ -289,13 +292,11 @@ def parse_head(
             'inside `[ ]` or `{ }` YAML cuts a head at its comma: quote it, `"concat(a, b)"`',
         )
         return None
-    if stripped[end + 1 :].strip():
-        fail(
-            "E0107",
-            f"`{stripped[end + 1 :].strip()}` doesn't belong behind the inputs",
-            offset + end + 1,
-            len(stripped) - end - 1,
-        )
+    rest = stripped[end + 1 :].strip()
+    if rest:
+        # Whoever quotes a head often quotes its arguments too.
+        help = f'the colon stands outside the quotes: `"{head[: offset + end + 1]}"{rest}`' if rest[0] == ":" else None
+        fail("E0107", f"`{rest}` doesn't belong behind the inputs", offset + end + 1, len(stripped) - end - 1, help)
         return None
     inputs: list[Argument] = []
     inner = stripped[bracket + 1 : end]
@@ -315,6 +316,11 @@ def parse_head(
     return tuple(targets), operator, tuple(inputs)
 
 
+def _as_compute(text: str) -> str | None:
+    """The text where it is arithmetic or an index, which `compute` is for."""
+    return text if re.fullmatch(r"[\w.]+\s*([-+*/@]\s*[\w.(]|\[).*|-\s*[\w.(].*", text) else None
+
+
 def _input(text: str, offset: int, place: Span) -> Argument | None:
     keyword: str | None = None
     span = place.part(offset, len(text))
@@ -323,7 +329,7 @@ def _input(text: str, offset: int, place: Span) -> Argument | None:
         keyword, text = text[:equals].strip(), text[equals + 1 :].strip()
         if not _NAME.match(keyword):
             return None
-    if "$" in text:
+    if "$" in text and not text.startswith("["):
         return Argument(text, keyword, span)
     value = resolve_scalar(text)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -332,6 +338,8 @@ def _input(text: str, offset: int, place: Span) -> Argument | None:
 
 
 def _input_help(text: str) -> str | None:
+    if text.startswith("["):
+        return f"inputs are listed without brackets: `{text.strip('[]')}`"
     if re.search(r"[-+*/\[]", text):
         return "inputs are names of values; compute on a line of its own: `y = compute: …`"
     return None
@@ -373,7 +381,10 @@ def _split(text: str, offset: int) -> list[tuple[int, str]]:
 
 def unknown_operator_help(name: str, known: list[str]) -> str | None:
     """What to write instead of an operator that doesn't exist."""
-    elsewhere = _OTHER_LIBRARIES.get(name.lower().replace("_", ""))
+    plain = name.lower().replace("_", "")
+    elsewhere = _OTHER_LIBRARIES.get(plain)
+    if elsewhere is None and plain.endswith("loss"):  # PyTorch's `mse_loss` and `CrossEntropyLoss`
+        elsewhere = next((item for item in known if item.replace("_", "") == plain.removesuffix("loss")), None)
     if elsewhere is not None and elsewhere in known:
         return f"it is called `{elsewhere}` here"
     return did_you_mean(name.lower(), known)
@@ -400,6 +411,10 @@ _OTHER_LIBRARIES: dict[str, str] = {
     "avgpool2d": "avg_pool2d",
     "averagepooling2d": "avg_pool2d",
     "globalaveragepooling2d": "adaptive_avg_pool2d",
+    "globalaveragepool": "adaptive_avg_pool2d",
+    "globalavgpool": "adaptive_avg_pool2d",
+    "globalavgpool2d": "adaptive_avg_pool2d",
+    "globalaveragepool2d": "adaptive_avg_pool2d",
     "adaptiveavgpool2d": "adaptive_avg_pool2d",
     "concatenate": "concat",
     "cat": "concat",

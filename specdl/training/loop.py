@@ -9,6 +9,7 @@ anything is saved.
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections import deque
 from pathlib import Path
@@ -24,7 +25,7 @@ from specdl.training.curves import draw_curves
 from specdl.training.engine import Engine, bare, make_engine
 from specdl.training.errors import Interrupted, TrainingFailed
 from specdl.training.examples import open_examples, require_data
-from specdl.training.failures import Trouble, describe_complaint, describe_failure, out_of_memory
+from specdl.training.failures import Trouble, describe_failure, explained, is_out_of_memory, out_of_memory
 from specdl.training.model import Model
 from specdl.training.progress import Moment, Plan, Progress, pick_progress
 from specdl.training.reports import Reports
@@ -54,12 +55,10 @@ def train(
     engine = make_engine(recipe.train)
     try:
         return _Loop(model, recipe, engine, progress or pick_progress(), folder, resume).run()
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise EnvironmentFailure(out_of_memory(recipe, engine.device)) from error
-    except (RuntimeError, IndexError, ValueError) as error:  # PyTorch's own complaints about a batch
-        if "can't allocate memory" in str(error):  # on a CPU it has no error of its own
-            raise EnvironmentFailure(out_of_memory(recipe, engine.device)) from error
-        raise TrainingFailed(describe_complaint(error)) from error
     finally:
         engine.close()
 
@@ -82,7 +81,7 @@ class _Loop:
         self.model, self.recipe, self.engine, self.progress = model, recipe, engine, progress
         self.settings = recipe.train
         (step,) = model.program.steps
-        self.function, self.add_up = model.step_functions()[step.name], total_loss(step)
+        self.function, self.add_up = explained(model.step_functions()[step.name]), total_loss(step)
 
         torch.manual_seed(self.settings.seed)
         network = model.module()
@@ -117,7 +116,7 @@ class _Loop:
         self.clipped_norm: torch.Tensor | None = None
         self.validated_step = -1
         self.resumed = resume is not None
-        self.folder = resume or engine.agree(_new_folder(model.name, folder) if engine.rank == 0 else Path())
+        self.folder = resume or engine.agree(_new_folder(model.name, folder, engine.rank))
         self.reports = Reports(self.folder, write=engine.rank == 0)
         self.started = time.perf_counter()
 
@@ -132,7 +131,7 @@ class _Loop:
         self.reports.open(self.position.step)
         self._say_plan()
         try:
-            with StopSignals(lambda _: self._note("stopping: saving the state (once more to leave at once)")) as stop:
+            with StopSignals(lambda _: self._shout("stopping: saving the state (once more to leave at once)")) as stop:
                 if not self.position.finished:
                     self._train(stop)
         except (Interrupted, TrainingFailed):
@@ -337,8 +336,8 @@ class _Loop:
         if stop.received is None:
             return
         self._save("last", keep=self.settings.checkpoint.keep)
-        command = f"specdl train {self.folder / 'spec.yaml'} --resume {self.folder}"
-        raise Interrupted(f"stopped at step {self.position.step}; to go on: {command}", stop.received)
+        command = shlex.join(["specdl", "train", str(self.folder / "spec.yaml"), "--resume", str(self.folder)])
+        raise Interrupted(f"stopped at step {self.position.step}; to go on:\n  {command}", stop.received)
 
     def _fail(self, value: float) -> None:
         trouble = Trouble(
@@ -374,17 +373,24 @@ class _Loop:
         if self.engine.rank == 0:
             self.progress.note(text)
 
+    def _shout(self, text: str) -> None:
+        if self.engine.rank == 0:
+            self.progress.shout(text)
+
     def _draw(self) -> None:
         if self.engine.rank == 0:
             draw_curves(self.reports.file.rows(), self.folder / "curves.png", title=self.model.name)
 
 
-def _new_folder(name: str, wanted: Path | None) -> Path:
-    """The folder of a run that begins. Raises `SpecError` where the one that is wanted is in use."""
-    if wanted is None:
-        return new_run_folder(name)
-    require_unused(wanted)
-    return wanted
+def _new_folder(name: str, wanted: Path | None, rank: int) -> Path:
+    """The folder of a run that begins, made by the first process. Raises `SpecError` where it is in use.
+
+    All processes look at the one that is wanted, so that all of them end there.
+    """
+    if wanted is not None:
+        require_unused(wanted)
+        return wanted
+    return new_run_folder(name) if rank == 0 else Path()
 
 
 def _due(every: Every, unit: str, count: int) -> bool:

@@ -11,7 +11,6 @@ import errno
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -58,10 +57,8 @@ def write_atomically(path: Path, text: str) -> None:
 def new_run_folder(name: str, parent: Path = Path("runs")) -> Path:
     """Creates `runs/<name>/<time>/`, and points the link `runs/<name>/latest` at it.
 
-    Characters of the name that could lead elsewhere become `-`; a number follows where two runs begin in the same
-    second.
+    A number follows where two runs begin in the same second.
     """
-    name = re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "model"
     stamp = datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d_%H-%M-%S")
     number = 1
     while True:

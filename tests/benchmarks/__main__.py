@@ -34,6 +34,8 @@ def main() -> int:
     text = page(topics, failures)
     if options.topics or options.quick:
         print(text)
+        if options.quick:
+            print("A single short round was run: these numbers show that everything runs, and mean nothing else.")
     else:
         (ROOT / "docs" / "benchmarks.md").write_text(text, encoding="utf-8")
         say("wrote docs/benchmarks.md")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from specdl.backends.diagram.model import Cluster
-from specdl.backends.diagram.paths import Bounds, Point, crosses, overlap
+from specdl.backends.diagram.paths import Bounds, Point, around, crosses, overlap
 from specdl.backends.diagram.style import LABEL_SIZE, text_width
 
 LABEL_HEIGHT = 10.0
 _BADGE = 30.0
+_TITLE_GAP = 4.0
 _TITLE_LINE = 13.0
 _NEAR = 90.0
 _SHIFTS = sorted(
@@ -44,13 +45,14 @@ def labels_aside(
         if center is not None
     }
     result = list(centers)
+    boundaries = [around(path) for path in paths]
     for number, center in enumerate(centers):
         if center is None:
             continue
         own = taken.pop(number)
-        around = (own[0] - _NEAR, own[1] - _NEAR, own[2] + _NEAR, own[3] + _NEAR)
-        near = [bounds for bounds in (*boxes, *taken.values()) if overlap(bounds, around)]
-        lines = [path for path in paths if crosses(path, around)]
+        field = (own[0] - _NEAR, own[1] - _NEAR, own[2] + _NEAR, own[3] + _NEAR)
+        near = [bounds for bounds in (*boxes, *taken.values()) if overlap(bounds, field)]
+        lines = [path for path, bounds in zip(paths, boundaries, strict=True) if _meet(bounds, field)]
         for dx, dy in _SHIFTS:
             moved = (own[0] + dx, own[1] + dy, own[2] + dx, own[3] + dy)
             if _is_free(moved, lines, near):
@@ -66,14 +68,14 @@ def title_aside(
 ) -> Point:
     """The center of a frame's title: at its right end, or at its left where only that is free."""
     opposite = (frame[0] + frame[2] - center[0], center[1])
-    if _is_free(title_bounds(cluster, center), paths, labels):
+    if _is_free(_with_gap(title_bounds(cluster, center)), paths, labels):
         return center
-    return opposite if _is_free(title_bounds(cluster, opposite), paths, labels) else center
+    return opposite if _is_free(_with_gap(title_bounds(cluster, opposite)), paths, labels) else center
 
 
 def missing_room(cluster: Cluster, center: Point, paths: Iterable[Sequence[Point]]) -> float:
     """By how much a frame would have to be wider for its title to stand beside all lines; 0 where it does."""
-    bounds = title_bounds(cluster, center)
+    bounds = _with_gap(title_bounds(cluster, center))
     inside = [
         min(point[0], bounds[2])
         for path in paths
@@ -82,6 +84,16 @@ def missing_room(cluster: Cluster, center: Point, paths: Iterable[Sequence[Point
         if bounds[0] <= point[0] <= bounds[2]
     ]
     return max(inside) - bounds[0] if inside else 0.0
+
+
+def _with_gap(bounds: Bounds) -> Bounds:
+    """The room of a title with what keeps lines from touching it."""
+    return bounds[0] - _TITLE_GAP, bounds[1], bounds[2] + _TITLE_GAP, bounds[3]
+
+
+def _meet(a: Bounds, b: Bounds) -> bool:
+    """Whether two rectangles touch; that of a straight line has no area."""
+    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
 def _is_free(bounds: Bounds, paths: Iterable[Sequence[Point]], taken: Iterable[Bounds]) -> bool:

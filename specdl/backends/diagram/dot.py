@@ -6,7 +6,7 @@ for an edge around a body bulges out of its frame, so routes are computed in bet
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from itertools import pairwise
 from math import ceil
 from typing import Literal
@@ -23,6 +23,7 @@ from specdl.backends.diagram.style import (
     Theme,
     ThemeName,
     chip,
+    chip_width,
     escape,
     font,
     quoted,
@@ -34,8 +35,11 @@ Direction = Literal["TB", "BT", "LR"]
 
 _SPINE_WEIGHT = 20
 _LANE_WEIGHT = 3
+_ACROSS = 4  # nodes' gaps between the two sides of a U, at least
+_JOIN_WEIGHT = 10  # less than the spine's, so that branches of unequal lengths stand flush with their fork
 _SPACE = "&#160;"
-_SPACER = '<TD WIDTH="3"></TD>'
+_BADGE_GAP = 4
+_TITLE_HEIGHT = 15
 _LANE_ROOM = NODE_GAP + 8.6
 _TITLE_GAP = 8.0
 _LEGEND_ROW = 5
@@ -75,6 +79,7 @@ class _Writer:
         self.hide_routes = rooms is not None
         self.lanes = lanes(drawing) if geometry is None else ()
         self.rightmost = rightmost(self.lanes)
+        self.joins = {box for box, _, _ in drawing.course.turns.head_order}
         self.lines: list[str] = []
         self.indent = 1
 
@@ -148,17 +153,16 @@ class _Writer:
             if lane.route.cluster == cluster.id:
                 self._lane(lane)
         if self.geometry is None:
-            self._corners({child.id for child in cluster.children if isinstance(child, Box)})
+            self._corners(cluster)
 
     def _cluster(self, cluster: Cluster) -> None:
         theme = self.theme
         self.lines.append(f"{'  ' * self.indent}subgraph cluster_{cluster.id} {{")
         self.indent += 1
         if cluster.title:
-            badge = f"{_SPACER}<TD>{chip(f'×{cluster.count}', theme)}</TD>" if cluster.count > 1 else ""
-            rows = [f'<TD ALIGN="RIGHT">{font(cluster.title, 10, bold=True)}</TD>{badge}']
-            span = ' COLSPAN="3"' if badge else ""
-            rows += [f'<TD ALIGN="RIGHT"{span}>{font(line, 9, theme.muted)}</TD>' for line in cluster.lines]
+            title = font(cluster.title, 10, bold=True)
+            rows = [self._badged(title, cluster) if cluster.count > 1 else f'<TD ALIGN="RIGHT">{title}</TD>']
+            rows += [f'<TD ALIGN="RIGHT">{font(line, 9, theme.muted)}</TD>' for line in cluster.lines]
             attributes: dict[str, object] = {
                 "label": f"<{table(rows)}>",
                 "style": "rounded,filled",
@@ -180,6 +184,17 @@ class _Writer:
             self._title_room(cluster)
         self.indent -= 1
         self.lines.append(f"{'  ' * self.indent}}}")
+
+    def _badged(self, title: str, cluster: Cluster) -> str:
+        """A title and its badge, kept together at the right by a table of a fixed size, however long the lines are."""
+        text = ceil(text_width(cluster.title, 10, bold=True)) + _BADGE_GAP
+        width, badge = chip_width(f"×{cluster.count}"), chip(f"×{cluster.count}", self.theme)
+        size = f'FIXEDSIZE="TRUE" HEIGHT="{_TITLE_HEIGHT}"'
+        return (
+            f'<TD ALIGN="RIGHT"><TABLE ALIGN="RIGHT" BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0" {size} '
+            f'WIDTH="{text + width}"><TR><TD {size} WIDTH="{text}" ALIGN="LEFT">{title}</TD>'
+            f'<TD {size} WIDTH="{width}">{badge}</TD></TR></TABLE></TD>'
+        )
 
     def _title_room(self, cluster: Cluster) -> None:
         """Widens a frame to the right, so that the arrow that enters it doesn't run through its title."""
@@ -290,17 +305,22 @@ class _Writer:
         if not edge.arrow or head != edge.head:
             attributes["arrowhead"] = "none"
         if self.geometry is None:
-            turned = (tail, head) != (edge.tail, edge.head)
-            attributes |= {"weight": _SPINE_WEIGHT if edge.straight or turned else None}
+            if edge.straight or (tail, head) != (edge.tail, edge.head):
+                attributes["weight"] = _JOIN_WEIGHT if edge.head in self.joins else _SPINE_WEIGHT
             if self.hide_routes:
                 attributes["id"] = f"e{number}"
         else:
             path = self.geometry.edges[number]
             attributes |= {"pos": quoted(path.path), "lp": path.label and _numbers(*path.label)}
+        if self.geometry is None and number in self.drawing.course.upward:
+            # Ranked from the bottom to the top.
+            tail, head = head, tail
+            attributes |= {"dir": "back" if edge.arrow else "none", "arrowhead": None}
         self.statement(f"{tail} -> {head}", **attributes)
 
-    def _corners(self, boxes: Set[str]) -> None:
-        """The corners around some points and circles, on their ranks, and the lines that lead to them."""
+    def _corners(self, cluster: Cluster) -> None:
+        """The corners around a frame's points and circles, on their ranks, and the lines that lead to them."""
+        boxes = {child.id for child in cluster.children if isinstance(child, Box)}
         turns = self.drawing.course.turns
         for orders, name, arrow in ((turns.tail_order, tail_corner, False), (turns.head_order, head_corner, True)):
             for box, left, right in orders:
@@ -324,6 +344,8 @@ class _Writer:
                         group=group,
                     )
                 row = [*map(name, left), box, *map(name, right)]
+                if self.direction == "LR" and cluster is not self.drawing.root:
+                    row.reverse()  # Graphviz sets a rank from top to bottom there, but in clusters from bottom to top
                 self.lines.append(f"{'  ' * self.indent}{{rank=same; {'; '.join(row)};}}")
                 for before, after in pairwise(row):
                     seen = {"style": "invis"} if self.hide_routes else {"arrowhead": "none"}
@@ -334,6 +356,12 @@ class _Writer:
     def _lane(self, lane: Lane) -> None:
         """The lane's boxes, on the ranks of the body; and the path through them."""
         route = lane.route
+        if route.across:
+            self.lines.append(f"{'  ' * self.indent}{{rank=same; {route.tail}; {route.head};}}")
+            dashed = {"color": self.theme.skip, "penwidth": 1.6, "style": "dashed"}
+            seen = {"style": "invis"} if self.hide_routes else dashed
+            self.statement(f"{route.tail} -> {route.head}", **seen, weight=1, minlen=_ACROSS)
+            return
         for name in lane.spare:
             seen = {"style": "invis"} if self.hide_routes else {"color": self.theme.skip, "style": "filled"}
             size = {"width": 0.12, "height": 0.05} if self.hide_routes else {"width": 0.02, "height": 0.02}

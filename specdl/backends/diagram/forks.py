@@ -14,8 +14,8 @@ def add_fork_points(
 ) -> tuple[tuple[Edge, ...], tuple[Route, ...]]:
     """Puts points into the drawing's tree, and leads the edges through them.
 
-    A box gets one where every edge but at most one leads to a box that takes nothing else, or to a circle. A point
-    from which a route leaves gets a second one.
+    A box gets one where every edge but at most one leads to a box that takes nothing else. A point from which a
+    route leaves gets a second one.
     """
     boxes = {box.id: box for box in root.boxes()}
     leaving: dict[str, list[Edge]] = defaultdict(list)
@@ -28,7 +28,8 @@ def add_fork_points(
     for tail, parting in leaving.items():
         if len(parting) < 2 or (boxes[tail].shape == "point" and tail not in occupied):
             continue
-        if sum(arriving[edge.head] > 1 and boxes[edge.head].shape != "circle" for edge in parting) > 1:
+        alone = sum(arriving[edge.head] == 1 for edge in parting)
+        if alone < 2 or alone < len(parting) - 1:
             continue
         heads = {edge.head for edge in parting}
         around = _innermost(root, heads)

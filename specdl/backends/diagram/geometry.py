@@ -13,7 +13,7 @@ from typing import Any
 
 from specdl.backends.diagram.aside import LABEL_HEIGHT, label_bounds, labels_aside, missing_room, title_aside
 from specdl.backends.diagram.lanes import Lane, lanes, rightmost
-from specdl.backends.diagram.model import Drawing, Edge, Turns
+from specdl.backends.diagram.model import Drawing, Edge, Route, Turns
 from specdl.backends.diagram.paths import Bounds, Point, crosses, overlap, path_points, rounded_path, straight_path
 from specdl.backends.diagram.style import FRAME_MARGIN, LABEL_SIZE, NODE_GAP, text_width
 
@@ -110,7 +110,9 @@ def read_layout(drawing: Drawing, text: str, direction: str) -> Geometry:
     edges = [found[f"e{number}"] for number in range(len(drawing.edges))]
     seen = {box.id: boxes[box.id] for box in drawing.boxes()}
     edges = [
-        _cornered(number, edge, path, drawing.course.turns, boxes, direction)
+        _upward(edge, path, number == drawing.course.turn, seen)
+        if number in drawing.course.upward
+        else _cornered(number, edge, path, drawing.course.turns, boxes, direction)
         if drawing.course.turns.ends(number, edge) != (edge.tail, edge.head)
         else _straightened(edge, path, seen, direction)
         for number, (edge, path) in enumerate(zip(drawing.edges, edges, strict=True))
@@ -128,6 +130,7 @@ def read_layout(drawing: Drawing, text: str, direction: str) -> Geometry:
         for cluster in drawing.clusters()
     }
     points = [point for path in paths for point in path]
+    points += [corner for left, bottom, right, top in taken for corner in ((left, bottom), (right, top))]
     return Geometry(_around(_bounds(data["bb"]), points), _label(data), boxes, clusters, tuple(edges), routes)
 
 
@@ -146,6 +149,18 @@ def title_rooms(drawing: Drawing, geometry: Geometry) -> dict[str, float]:
             beside = place.bounds[2] - FRAME_MARGIN - geometry.boxes[right_of.get(first.id, first.id)].bounds[2]
             rooms[cluster.id] = max(beside - NODE_GAP + missing + _LABEL_GAP, 1.0)
     return rooms
+
+
+def blocked(drawing: Drawing, geometry: Geometry) -> frozenset[Route]:
+    """The routes that run through a box, because no lane was free."""
+    lines = {(item.tail, item.head): path_points(item.path) for item in geometry.routes}
+    found: set[Route] = set()
+    for route in drawing.routes:
+        points = [] if route.via else lines[route.tail, route.head]
+        others = (box.id for box in drawing.boxes() if box.id not in {route.tail, route.head})
+        if any(crosses(points, geometry.boxes[name].bounds) for name in others):
+            found.add(route)
+    return frozenset(found)
 
 
 def _around(bounds: Bounds, points: Sequence[Point]) -> Bounds:
@@ -201,6 +216,19 @@ def _straightened(edge: Edge, path: PlacedEdge, boxes: Mapping[str, Placed], dir
     return PlacedEdge(straight_path(start, end, arrow=edge.arrow), label)
 
 
+def _upward(edge: Edge, path: PlacedEdge, turn: bool, boxes: Mapping[str, Placed]) -> PlacedEdge:
+    """An edge on the way up of a U; the first one leaves its box sideways."""
+    tail, head = boxes[edge.tail], boxes[edge.head]
+    end = (head.x, head.y - head.height / 2)
+    points = [(tail.x, tail.y + tail.height / 2), end]
+    if turn:
+        points = [(tail.x + tail.width / 2, tail.y), (head.x, tail.y), end]
+    label: Point | None = None
+    if path.label is not None:
+        label = (head.x + _LABEL_GAP + text_width(edge.label, LABEL_SIZE) / 2, path.label[1])
+    return PlacedEdge(rounded_path(points, arrow=edge.arrow), label)
+
+
 def _cornered(
     number: int, edge: Edge, path: PlacedEdge, turns: Turns, boxes: Mapping[str, Placed], direction: str
 ) -> PlacedEdge:
@@ -244,7 +272,7 @@ def _routes(
     positions = _aligned(all_lanes, boxes, seen)
     taken: list[tuple[float, float, float]] = []
     for lane, position in zip(all_lanes, positions, strict=True):
-        if not lane.route.via:
+        if not lane.route.via and not lane.route.across:
             position = _free(lane, position, boxes, seen, taken)
             low, high = sorted((boxes[lane.route.tail].y, boxes[lane.route.head].y))
             taken.append((position, low, high))

@@ -41,6 +41,9 @@ def lanes(drawing: Drawing) -> tuple[Lane, ...]:
     made: dict[int, Lane] = {}
     for index in sorted(range(len(drawing.routes)), key=lambda number: len(drawing.routes[number].beside)):
         route = drawing.routes[index]
+        if route.across:
+            made[index] = Lane(route, (), (), ())
+            continue
         path = [box for box in longest_path(route.beside, drawing.edges) if shapes[box] != "point"]
         before = max((len(path) - len(route.via)) // 2, 0)
         rungs: list[tuple[str, str]] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Shape = Literal["box", "circle", "point"]
@@ -45,6 +45,13 @@ class Cluster:
             else:
                 yield child
 
+    def clusters(self) -> Iterator[Cluster]:
+        """All frames in it, those of its frames too, outer ones first."""
+        for child in self.children:
+            if isinstance(child, Cluster):
+                yield child
+                yield from child.clusters()
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -61,7 +68,8 @@ class Edge:
 class Route:
     """A path around the boxes `beside`, from the point `tail` to the circle `head`, through the boxes `via`.
 
-    `cluster` is where the lane lies. A dashed route is a concatenation, a solid one a sum or a product.
+    `cluster` is where the lane lies. A dashed route is a concatenation, a solid one a sum or a product. In a bent
+    picture a route runs straight `across`, without a lane.
     """
 
     tail: str
@@ -70,6 +78,7 @@ class Route:
     beside: tuple[str, ...]
     via: tuple[str, ...] = ()
     dashed: bool = False
+    across: bool = False
 
 
 def tail_corner(number: int) -> str:
@@ -105,12 +114,17 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """The edges, marked; the name of each box's chain; forks and joins that are in line though no edge joins them."""
+    """The edges, marked; the name of each box's chain; forks and joins that are in line though no edge joins them.
+
+    In a picture that is bent into a U, `turn` is the number of the edge at the bottom, `upward` those from there on.
+    """
 
     edges: tuple[Edge, ...]
     groups: dict[str, str]
     supports: tuple[tuple[str, str], ...]
     turns: Turns
+    upward: frozenset[int] = frozenset()
+    turn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +143,19 @@ class Drawing:
         """The edges, in the order of the program."""
         return self.course.edges
 
+    def without(self, routes: Set[Route]) -> Drawing:
+        """The same with some routes as edges, for the layout to find a way."""
+        edges = (*self.edges, *(Edge(route.tail, route.head) for route in self.routes if route in routes))
+        kept = tuple(route for route in self.routes if route not in routes)
+        return replace(self, course=replace(self.course, edges=edges), routes=kept)
+
     def boxes(self) -> tuple[Box, ...]:
         """All boxes, in the order of the program."""
         return tuple(self.root.boxes())
 
     def clusters(self) -> Iterator[Cluster]:
         """All frames, seen and unseen, outer ones first."""
-        waiting = [self.root]
-        while waiting:
-            inside = [child for child in waiting.pop().children if isinstance(child, Cluster)]
-            yield from inside
-            waiting += inside
+        return self.root.clusters()
 
     def families(self) -> tuple[str, ...]:
         """The families that occur, in the order of their first box."""

@@ -26,6 +26,7 @@ _FUSE_ABOVE = 14
 _REPEAT_ABOVE = 24
 _LEAF_LINES = 3
 _PARAMETERS_SHOWN = 4
+_PARAMETERS_READ = 5  # of more, a few say nothing (the six widths of an inception block)
 _SHORTEN_ABOVE = 1000
 _NAMED_SYMBOLS = {"concat": "C"}
 
@@ -553,9 +554,9 @@ def _own_name(node: Node, function: Function) -> str:
 
 
 def _bound(function: Function) -> tuple[str, ...]:
-    """The first parameters of a block that say something: no zeros, ones, fractions and absent things."""
+    """The first parameters of a block that say something: no zeros, ones, fractions. None where they are many."""
     words = tuple(_parameter(name, value) for name, value in function.parameters.items() if _telling(value))
-    return words[:_PARAMETERS_SHOWN]
+    return words[:_PARAMETERS_SHOWN] if len(words) <= _PARAMETERS_READ else ()
 
 
 def _telling(value: Any) -> bool:

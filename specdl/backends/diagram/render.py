@@ -12,9 +12,10 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from specdl.backends.diagram.bend import bend
 from specdl.backends.diagram.build import build
 from specdl.backends.diagram.dot import Direction, write_dot, write_layout_dot, write_placed_dot
-from specdl.backends.diagram.geometry import Geometry, read_layout, title_rooms
+from specdl.backends.diagram.geometry import Geometry, blocked, read_layout, title_rooms
 from specdl.backends.diagram.model import Drawing
 from specdl.backends.diagram.style import ThemeName
 from specdl.diagnostics import Diagnostic, EnvironmentFailure, SpecError
@@ -43,7 +44,7 @@ def emit_dot(
     Raises `SpecError` for an unknown network.
     """
     drawing = build(program, network=_network(program, network), depth=depth, shapes=shapes, title=title)
-    return write_dot(drawing, theme, direction)
+    return write_dot(_shaped(drawing, direction), theme, direction)
 
 
 def render_diagram(
@@ -74,21 +75,35 @@ def render_drawing(
     target = Path(path)
     format = _check_format(target)
     if format == "dot":
-        write_text(target, write_dot(drawing, theme, direction))
+        write_text(target, write_dot(_shaped(drawing, direction), theme, direction))
         return target
     command = _graphviz()
-    placed = write_placed_dot(drawing, theme, direction, lay_out(drawing, direction))
+    drawing, geometry = lay_out(drawing, direction)
+    placed = write_placed_dot(drawing, theme, direction, geometry)
     resolution = [f"-Gdpi={dpi}"] if format == "png" else []
     with replacing(target) as temporary:
         run_graphviz([*command, "-Kneato", "-n2", f"-T{format}", *resolution, "-o", str(temporary)], placed)
     return target
 
 
-def lay_out(drawing: Drawing, direction: Direction) -> Geometry:
-    """Where Graphviz and `read_layout` put everything. Raises `EnvironmentFailure`."""
+def lay_out(drawing: Drawing, direction: Direction) -> tuple[Drawing, Geometry]:
+    """Where Graphviz and `read_layout` put everything; and the drawing, bent, with edges for what found no lane.
+
+    A second layout follows where the first has shown what is missing. Raises `EnvironmentFailure`.
+    """
+    drawing = _shaped(drawing, direction)
     geometry = _placed(drawing, direction, {})
+    lost = blocked(drawing, geometry)
+    if lost:
+        drawing = drawing.without(lost)
+        geometry = _placed(drawing, direction, {})
     rooms = title_rooms(drawing, geometry) if direction != "LR" else {}
-    return _placed(drawing, direction, rooms) if rooms else geometry
+    return drawing, _placed(drawing, direction, rooms) if rooms else geometry
+
+
+def _shaped(drawing: Drawing, direction: Direction) -> Drawing:
+    """From top to bottom, what can be a U is one; in other directions the skips stay beside their layers."""
+    return bend(drawing) if direction == "TB" else drawing
 
 
 def _placed(drawing: Drawing, direction: Direction, rooms: Mapping[str, float]) -> Geometry:
@@ -113,7 +128,7 @@ def _check_format(path: Path) -> str:
     help = f"a diagram's file ends in one of {endings}"
     if format == "pdf":
         help += "; for .pdf, install Graphviz (its `dot` must be on the PATH)"
-    raise SpecError([Diagnostic("E0804", f"can't draw to `{path.name}`", help=help)])
+    raise SpecError([Diagnostic("E0806", f"can't draw to `{path.name}`", help=help)])
 
 
 def _graphviz() -> list[str]:

@@ -190,19 +190,26 @@ class _Straightener:
         return Turns(
             frozenset(number for sides in tails.values() for side in sides for number in side),
             frozenset(number for sides in heads.values() for side in sides for number in side),
-            tuple((box, tuple(left), tuple(right)) for box, (left, right) in tails.items()),
-            tuple((box, tuple(left), tuple(right)) for box, (left, right) in heads.items()),
+            tuple((box, *self._ordered(sides, self.outgoing[box])) for box, sides in tails.items()),
+            tuple((box, *self._ordered(sides, self.incoming[box])) for box, sides in heads.items()),
         )
+
+    def _ordered(
+        self, sides: tuple[list[int], list[int]], edges: Sequence[Edge]
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        place = {self.number[id(edge)]: index for index, edge in enumerate(edges)}
+        left, right = sides
+        return tuple(sorted(left, key=place.__getitem__)), tuple(sorted(right, key=place.__getitem__))
 
     def _turns_away(self, edge: Edge) -> bool:
         if self.shapes[edge.tail] != "point" or edge.tail in self.occupied:
             return False
-        return len(self.incoming[edge.head]) == 1 or self.shapes[edge.head] == "circle"
+        return len(self.incoming[edge.head]) == 1 or self.joins.get(edge.tail) == edge.head
 
     def _turns_in(self, edge: Edge) -> bool:
         if self.shapes[edge.head] != "circle":
             return False
-        return len(self.outgoing[edge.tail]) == 1 or self.shapes[edge.tail] == "point"
+        return len(self.outgoing[edge.tail]) == 1 or self.joins.get(edge.tail) == edge.head
 
     def _side(self, edges: Sequence[Edge], number: int, main: Edge | None, box: str) -> Side:
         if box in self.occupied:

@@ -7,7 +7,7 @@ differs in more than numbers becomes a class of its own.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -74,6 +74,7 @@ class Builder:
     def __init__(self, program: Program, network: str) -> None:
         self.program = program
         self.reachable = _reachable(program, network)
+        self.called_again = _called_again(program, self.reachable)
         self.shapes: dict[str, Shape] = {}
         self.classes: dict[str, SourceClass] = {}
         self.support: dict[str, None] = {}
@@ -98,7 +99,11 @@ class Builder:
             children = [Child(node, node.name, self.made(node, types, numbers, defaults)) for node in function.nodes]
             key: Hashable = ("sequential", tuple((child.name, self.skeleton(child)) for child in children))
             return self.keyed(Shape(function, "sequential", children, None, numbers, defaults, key))
-        owners = [node for node in function.nodes if node.shares is None and self.needs_module(node, types)]
+        owners = [
+            node
+            for node in function.nodes
+            if node.shares is None and self.needs_module(node, types, (function.key, node.name) in self.called_again)
+        ]
         form = self.form(function, owners, types)
         names = self.child_names(owners, form, types)
         children = [Child(node, names[node.name], self.made(node, types, numbers, defaults)) for node in owners]
@@ -140,14 +145,17 @@ class Builder:
             return True
         return not node.callee.stored and node.callee.torch_module(*_given(node, types)) is not None
 
-    def needs_module(self, node: Node, types: Mapping[str, TensorType]) -> bool:
-        """Whether the node has an attribute of its own: it has weights, or no form as a function."""
+    def needs_module(self, node: Node, types: Mapping[str, TensorType], called_again: bool = False) -> bool:
+        """Whether the node has an attribute of its own: it has weights, or no form as a function.
+
+        One that is not run needs none, unless a `call` runs its module.
+        """
         if isinstance(node.callee, str):
             return True
         given = _given(node, types)
         if node.callee.weights(*given):
             return True
-        if node.skip:
+        if node.skip and not called_again:
             return False
         return node.callee.torch_function(["x"] * len(node.inputs), *given) is None
 
@@ -551,6 +559,20 @@ def _attribute(form: Form, name: str) -> str:
 
 def _given(node: Node, types: Mapping[str, TensorType]) -> list[TensorType]:
     return [types[name] for name in node.inputs if name is not None]
+
+
+def _called_again(program: Program, reachable: Iterable[str]) -> set[tuple[str, str]]:
+    """The layers whose modules a `call` runs again: the keys of their functions, and their names there."""
+    found: set[tuple[str, str]] = set()
+    for key in reachable:
+        for node in program.functions[key].nodes:
+            function = program.functions[key]
+            for step in [] if node.shares is None else node.shares.split("."):
+                found.add((function.key, step))
+                layer = next(item for item in function.nodes if item.name == step)
+                if isinstance(layer.callee, str):
+                    function = program.functions[layer.callee]
+    return found
 
 
 def _reachable(program: Program, network: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,16 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from hypothesis import given, settings
 from torch import nn
 
 from specdl.api import Model
 from specdl.backends import onnx as backend
-from specdl.backends.onnx import emit_onnx
+from specdl.backends.onnx_file import write_model
 from specdl.backends.onnx_verify import verify_onnx
 from specdl.diagnostics import EnvironmentFailure, SpecError
 from tests.conftest import SPECS, compiled
+from tests.unit.small_specs import small_specs
 
 LINEAR = "inputs: {x: [4]}\nlayers:\n  - hidden = linear: 3\n  - relu\n  - logits = linear: 2\n"
 NORM = "inputs: {x: [3]}\nlayers:\n  - batch_norm1d\n  - dropout: 0.5\n  - linear: 2\n"
@@ -290,10 +293,10 @@ def test_a_weight_that_differs_fails_loudly(tmp_path: Path) -> None:
 def test_a_failed_verification_leaves_what_was_there(
     before: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(program: Any, state: Any, **options: Any) -> onnx.ModelProto:
-        return emit_onnx(program, {**state, "logits.bias": state["logits.bias"] + 1}, **options)
+    def wrong(path: Path, model: onnx.ModelProto, weights: Any) -> None:
+        write_model(path, model, {**weights, "logits.bias": weights["logits.bias"] + 1})
 
-    monkeypatch.setattr(backend, "emit_onnx", wrong)
+    monkeypatch.setattr(backend, "write_model", wrong)
     path = tmp_path / "m.onnx"
     if before is not None:
         path.write_bytes(before)
@@ -365,6 +368,43 @@ def test_random_outputs_are_compared_in_shape_only(tmp_path: Path) -> None:
     assert alone.max_abs_error is None
 
 
+def test_an_index_that_the_last_digit_decides_may_differ(tmp_path: Path) -> None:
+    text = "inputs: {x: [5000]}\nlayers:\n  - shift = buffer: [5000]\n  - compute: (x + shift > 0)\n"
+    model = compiled(text)
+    module = model.module()
+    path = tmp_path / "m.onnx"
+    model.export_onnx(path, module)
+    shift = module.get_buffer("shift")
+    shift[:4] = 100.0  # about two of the four were below zero before
+    assert verify_onnx(path, module, model.program)[0] == 0
+    shift[:40] = 100.0
+    with pytest.raises(SpecError, match="differs from PyTorch's at N=1") as error:
+        verify_onnx(path, module, model.program)
+    assert code_of(error) == "E0802"
+
+
+def test_every_number_of_a_small_discrete_output_counts(tmp_path: Path) -> None:
+    model = compiled("inputs: {x: [10]}\nlayers:\n  - shift = buffer: [10]\n  - compute: (x + shift > 0)\n")
+    module = model.module()
+    path = tmp_path / "m.onnx"
+    model.export_onnx(path, module)
+    module.get_buffer("shift").copy_(torch.tensor([100.0, -100.0] + [0.0] * 8))  # one of the two must change
+    with pytest.raises(SpecError, match="differs from PyTorch's at N="):
+        verify_onnx(path, module, model.program)
+
+
+@settings(max_examples=25)
+@given(small_specs())
+def test_small_specs_are_equal_to_pytorch(text: str) -> None:
+    model = compiled(text)
+    with TemporaryDirectory() as folder:
+        result = model.export_onnx(Path(folder) / "m.onnx", randomised(model.module()))
+        proto = onnx.load(Path(folder) / "m.onnx")
+    assert result.verified
+    weights = {tensor.name for tensor in proto.graph.initializer if not tensor.name.startswith("constant ")}
+    assert weights <= set(model.module().state_dict())
+
+
 def test_dropout_makes_no_output_random(tmp_path: Path) -> None:
     assert compiled("inputs: {x: [4]}\nlayers:\n  - dropout: 0.5\n").export_onnx(tmp_path / "m.onnx").verified
 
@@ -385,13 +425,13 @@ def test_a_dtype_that_the_runtime_lacks(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_keeps_the_file_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(model: onnx.ModelProto, path: Path, **options: Any) -> None:
-        Path(path).write_bytes(b"half of it")
+    def full(path: Path, model: onnx.ModelProto, weights: Any) -> None:
+        path.write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     path = tmp_path / "m.onnx"
     path.write_bytes(b"an older file")
-    monkeypatch.setattr(onnx, "save_model", full)
+    monkeypatch.setattr(backend, "write_model", full)
     with pytest.raises(EnvironmentFailure, match=r"can't write .*m\.onnx`: No space left on device"):
         compiled(LINEAR).export_onnx(path)
     assert path.read_bytes() == b"an older file"
@@ -431,7 +471,8 @@ def test_a_failure_with_large_weights_leaves_nothing(tmp_path: Path, monkeypatch
 def test_the_shipped_specs_pass_the_full_check(tmp_path: Path) -> None:
     import specdl
 
-    for name in ("mlp", "lenet5", "lstm_classifier"):
-        path = tmp_path / f"{name}.onnx"
-        specdl.load(SPECS / f"{name}.yaml").export_onnx(path)
-        onnx.checker.check_model(str(path), full_check=True)
+    for name in ("mlp", "lenet5", "lstm_classifier", "digits_cnn"):
+        for opset in (backend.OPSETS[0], backend.OPSETS[-1]):
+            path = tmp_path / f"{name}.onnx"
+            assert specdl.load(SPECS / f"{name}.yaml").export_onnx(path, opset=opset).verified
+            onnx.checker.check_model(str(path), full_check=True)

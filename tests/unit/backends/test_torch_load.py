@@ -19,6 +19,7 @@ from torch import nn
 from specdl.api import Model
 from specdl.backends.torch_load import load_module, load_steps, load_torch, place_of
 from specdl.backends.torch_source import TorchSource, emit_torch
+from specdl.diagnostics import EnvironmentFailure
 from tests.conftest import compiled
 
 BLOCKS = """inputs: {x: [4]}
@@ -188,6 +189,19 @@ def test_a_text_that_is_no_python_is_told_by_its_line() -> None:
     with pytest.raises(SyntaxError) as error:
         load_torch(TorchSource("class Model(:\n", "Model", {}))
     assert "class Model(:" in "".join(traceback.format_exception(error.value))
+
+
+@pytest.mark.parametrize("error", ["MemoryError()", 'RuntimeError("DefaultCPUAllocator: can\'t allocate memory")'])
+def test_weights_that_memory_can_not_hold(error: str) -> None:
+    text = f"class Model:\n    def __init__(self):\n        raise {error}\n"
+    with pytest.raises(EnvironmentFailure, match="not enough memory for the weights of `Model`"):
+        load_torch(TorchSource(text, "Model", {}))
+
+
+def test_another_error_of_a_constructor_stays_what_it_is() -> None:
+    text = "class Model:\n    def __init__(self):\n        raise RuntimeError('broken')\n"
+    with pytest.raises(RuntimeError, match="broken"):
+        load_torch(TorchSource(text, "Model", {}))
 
 
 # ---- what PyTorch does with modules ------------------------------------------------------------------

@@ -29,8 +29,8 @@ def test_one_wrong_spec_among_several_exits_1(specdl: Command) -> None:
 
 def test_a_variant_and_an_override_count(specdl: Command) -> None:
     assert specdl("check", "tiny.yaml", "--variant", "small").lines() == ["tiny.yaml: ok, 310 parameters"]
-    done = specdl("check", "tiny.yaml", "--variant", "small", "params.classes=2")
-    assert done.lines() == ["tiny.yaml: ok, 270 parameters"]
+    done = specdl("check", "tiny.yaml", "--variant", "small", "params.classes=12")
+    assert done.lines() == ["tiny.yaml: ok, 320 parameters"]
 
 
 def test_json_of_a_right_spec(specdl: Command) -> None:
@@ -92,3 +92,13 @@ def test_a_folder_is_no_spec(specdl: Command) -> None:
 def test_an_unknown_variant_gets_the_nearest_name(specdl: Command) -> None:
     one_error(specdl("check", "tiny.yaml", "--variant", "smal"), "E0302", "`smal`", "did you mean `small`?")
     one_error(specdl("check", "bare.yaml", "--variant", "small"), "E0302", "it has no variants")
+
+
+def test_a_network_with_fewer_scores_than_classes(specdl: Command) -> None:
+    one_error(specdl("check", "tiny.yaml", "params.classes=9"), "E0511", "9 classes", "`label` of `digits` has 10")
+
+
+def test_the_first_word_is_a_file_whatever_its_name(specdl: Command) -> None:
+    Path("lr=3.yaml").write_text(Path("bare.yaml").read_text())
+    assert specdl("check", "lr=3.yaml", "name=other").lines() == ["lr=3.yaml: ok, 650 parameters"]
+    assert specdl("summary", "lr=3.yaml", "name=other").out.startswith("other: ")

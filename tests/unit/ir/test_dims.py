@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specdl.ir.dims import Dim, evaluate, symbol
+from specdl.ir.dims import Dim, SymDim, evaluate, symbol
 
 S, T = symbol("S"), symbol("T")
 
@@ -58,3 +58,10 @@ def test_sizes_print_as_formulas() -> None:
     assert str((T + 1) // 2) == "(T+1)//2"
     assert str(3 * (T // 2) - S) == "-S+3*(T//2)"
     assert str(S * T) == "S*T"
+
+
+@given(st.integers(1, 400), st.integers(2, 5), st.integers(2, 5), st.integers(-3, 9))
+def test_a_division_of_a_division_is_one_division(size: int, first: int, second: int, offset: int) -> None:
+    nested = (symbol("T") // first + offset) // second
+    assert evaluate(nested, {"T": size}) == (size // first + offset) // second
+    assert not isinstance(nested, SymDim) or nested.depth == 1

@@ -68,8 +68,9 @@ def drawn(draw: st.DrawFn) -> Drawn:
     moved: list[str] = draw(st.permutations(names))
     left, right = _partition(draw, names), _partition(draw, moved)
     known = {name: sizes[name] for group in left for name in group[1:]}
-    if draw(st.booleans()):
-        known.update({group[0]: sizes[group[0]] for group in left if group and draw(st.booleans())})
+    told: bool = draw(st.booleans())
+    if told:
+        known.update({group[0]: sizes[group[0]] for group in left if group and group[0] not in moved[:2]})
     return Drawn(
         f"{_written(draw, left)} -> {_written(draw, right)}",
         known,
