@@ -123,7 +123,7 @@ class Attention(Op):
     family: ClassVar[Family] = "attention"
     main: ClassVar[str | None] = "heads"
     inputs: ClassVar[tuple[str, ...]] = ("query", "key", "value", "mask?", "bias?")
-    support: ClassVar[tuple[str, ...]] = ("attention.Attention",)
+    support: ClassVar[tuple[str, ...]] = ("scaled_dot_product_attention.ScaledDotProductAttention",)
     reference: ClassVar[str] = (
         "https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html"
     )
@@ -216,7 +216,7 @@ class Attention(Op):
         return heads, type.shape[1], features // heads
 
     def torch_module(self, *types: TensorType) -> Call | None:
-        return Call("Attention", (), tuple(self.given().items()))
+        return Call("ScaledDotProductAttention", (), tuple(self.given().items()))
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         # PyTorch's function alone has no heads, one mask at most, and no notion of training.

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from specdl.ir.dims import BATCH, symbol
 from specdl.ir.types import TensorType
-from specdl.nn.attention import Attention as AttentionModule
 from specdl.nn.multi_head_attention import MultiHeadAttention as MultiHeadAttentionModule
+from specdl.nn.scaled_dot_product_attention import ScaledDotProductAttention
 from specdl.ops.attention import Attention, MultiHeadAttention
 from specdl.ops.base import TypeRuleError
 from specdl.ops.text import literal
@@ -210,7 +210,7 @@ def test_numbers(kv_heads: int, form: str, causal: bool, biased: bool) -> None:
     )
     expected = _reference(q, k, v, keep, bias, scale=0.3)
     for joined in (True, False):
-        module = AttentionModule(
+        module = ScaledDotProductAttention(
             heads=4 if joined else None, kv_heads=kv_heads if joined else None, causal=causal, scale=0.3
         )
         inputs = (query, key, value) if joined else (q, k, v)
@@ -220,11 +220,11 @@ def test_numbers(kv_heads: int, form: str, causal: bool, biased: bool) -> None:
 
 
 def test_dropout_is_for_training() -> None:
-    module = AttentionModule(heads=2, dropout=1.0)
+    module = ScaledDotProductAttention(heads=2, dropout=1.0)
     x = torch.randn(2, 3, 8)
     assert module(x, x, x).abs().max() == 0
     evaluated = module.eval()(x, x, x)
-    torch.testing.assert_close(evaluated, AttentionModule(heads=2)(x, x, x), rtol=0, atol=0)
+    torch.testing.assert_close(evaluated, ScaledDotProductAttention(heads=2)(x, x, x), rtol=0, atol=0)
     assert Attention(heads=2, dropout=0.1).random
     assert not Attention(heads=2).random
 
@@ -289,7 +289,7 @@ def test_text() -> None:
     )
     assert Attention(causal=True).torch_function([*names, "mask"], x, x, x, full) is None
     joined = Attention(heads=4, kv_heads=2, dropout=0.1)
-    assert literal(joined.torch_module()) == "Attention(heads=4, kv_heads=2, dropout=0.1)"
+    assert literal(joined.torch_module()) == "ScaledDotProductAttention(heads=4, kv_heads=2, dropout=0.1)"
     assert (joined.title(), joined.details()) == ("Attention, 4 heads", "2 key heads, dropout 0.1")
 
 

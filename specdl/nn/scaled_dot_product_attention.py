@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class Attention(nn.Module):
+class ScaledDotProductAttention(nn.Module):
     """softmax(query @ key.T * scale + bias) @ value; a row that may attend nothing gives zeros.
 
     Inputs are `[N, T, heads * d]`, or `[N, heads, T, d]` where `heads` is None. A mask is true where something
