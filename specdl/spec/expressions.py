@@ -294,6 +294,11 @@ ATTRIBUTES: dict[str, str] = {
 """What an expression may ask of a value's type."""
 
 
+def _lists(value: Any) -> Any:
+    """A value with lists for the tuples as which parameters are kept: `[1] + widths`, `widths == [1, 2]`."""
+    return [_lists(item) for item in value] if isinstance(value, tuple) else value
+
+
 def _attribute(value: TensorType, name: str) -> Any:
     if name == "shape":
         return list(value.shape)
@@ -363,7 +368,7 @@ class _Interpreter:
         if node.id in _CONSTANTS:
             return _CONSTANTS[node.id]
         start = self.fail(node, "")
-        return _lookup(self.scope, node.id, start.offset)
+        return _lists(_lookup(self.scope, node.id, start.offset))
 
     def unary(self, node: ast.UnaryOp, local: Mapping[str, Any], depth: int) -> Any:
         value = self.value(node.operand, local, depth)

@@ -298,14 +298,16 @@ class Builder:
                 bases[index] += "s"
         networks = [index for index, shapes in enumerate(groups) if shapes[0].function.kind == "network"]
         networks = networks or [len(groups) - 1]
-        taken: set[str] = {name.rsplit(".", 1)[1] for name in self.support}
+        support = {name.rsplit(".", 1)[1] for name in self.support}
+        taken: set[str] = set(support)
         names = [""] * len(groups)
         for index in networks:
-            number, name = 1, bases[index]
-            while name in taken and len(networks) > 1:
+            if bases[index] in support:
+                bases[index] += "Model"  # the network is called as a class that it uses
+            number, names[index] = 1, bases[index]
+            while names[index] in taken:
                 number += 1
-                name = f"{bases[index]}{number}"
-            names[index] = name
+                names[index] = f"{bases[index]}{number}"
             taken.add(names[index])
         # The plainest of several variants of a block takes the plain name.
         for index in sorted(range(len(groups)), key=lambda item: (len(groups[item][0].children), item)):

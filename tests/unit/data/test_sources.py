@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from sklearn.datasets import load_digits
 
 from specdl.data.sources import SOURCES
 from specdl.data.split import split_indices
+from specdl.diagnostics import SpecError
 
 
 def test_digits_are_sklearns() -> None:
@@ -18,9 +21,39 @@ def test_digits_are_sklearns() -> None:
     np.testing.assert_array_equal(fields["label"].numpy(), expected.target)
 
 
-def test_what_is_loaded_is_what_was_declared() -> None:
-    for cls in SOURCES.values():
-        source = cls()
+def write_cifar(folder: Path, rows: int = 10) -> list[np.ndarray]:
+    """Five files of CIFAR-10's binary version, of random pixels; gives their rows of a label and an image."""
+    generator = np.random.default_rng(0)
+    parts = [generator.integers(0, 256, (rows, 3073), dtype=np.uint8) for _ in range(5)]
+    for number, part in enumerate(parts, 1):
+        part[:, 0] = np.arange(rows) % 10
+        (folder / f"data_batch_{number}.bin").write_bytes(part.tobytes())
+    return parts
+
+
+def test_cifar10_reads_its_binary_version(tmp_path: Path) -> None:
+    inner = tmp_path / "cifar-10-batches-bin"
+    inner.mkdir()
+    parts = write_cifar(inner)
+    fields = SOURCES["cifar10"](root=str(tmp_path)).load()
+    assert fields["label"].tolist() == [label for part in parts for label in part[:, 0]]
+    # Rows are the red pixels, then the green, then the blue ones, line by line.
+    np.testing.assert_array_equal(fields["image"][13, 1, 5] * 255, parts[1][3, 1 + 1024 + 5 * 32 :][:32])
+
+
+@pytest.mark.parametrize("damage", [b"", b"cut", bytes([11]) + bytes(3072), None])
+def test_a_file_of_cifar10_that_is_damaged_or_missing_is_told(tmp_path: Path, damage: bytes | None) -> None:
+    write_cifar(tmp_path)
+    file = tmp_path / "data_batch_4.bin"
+    file.unlink() if damage is None else file.write_bytes(damage)
+    with pytest.raises(SpecError, match=r"E0515.*data_batch_4.bin"):
+        SOURCES["cifar10"](root=str(tmp_path)).load()
+
+
+def test_what_is_loaded_is_what_was_declared(tmp_path: Path) -> None:
+    write_cifar(tmp_path)
+    for name, cls in SOURCES.items():
+        source = cls(root=str(tmp_path)) if name == "cifar10" else cls()
         fields = source.load()
         assert list(fields) == list(source.fields())
         for name, type in source.fields().items():
