@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from specdl.backends.torch_source import StepSource, TorchSource, emit_sample, emit_step, emit_torch
+from specdl.backends.torch_source import LAYERS, StepSource, TorchSource, emit_sample, emit_step, emit_torch
 from specdl.diagnostics import EnvironmentFailure, Span
 from specdl.ir.program import Program
 
@@ -61,10 +61,8 @@ def load_steps(program: Program) -> dict[str, StepFunction]:
     """The training steps of a program, by name; in evaluation mode they leave out what only training has."""
     found: dict[str, StepFunction] = {}
     for step in program.steps:
-        training: StepFunction = _function(emit_step(program, step, step.function))
-        evaluation: StepFunction = training
-        if step.evaluation != step.function:
-            evaluation = _function(emit_step(program, step, step.evaluation))
+        training: StepFunction = _function(emit_step(program, step, step.function), training=True)
+        evaluation: StepFunction = _function(emit_step(program, step, step.evaluation), training=False)
         found[step.name] = _by_mode(training, evaluation, step.update[0])
     return found
 
@@ -80,13 +78,16 @@ def _by_mode(training: StepFunction, evaluation: StepFunction, network: str) -> 
 
 def load_sample(program: Program) -> SampleFunction:
     """What makes samples. Raises `KeyError` for a program without `sample`."""
-    function: SampleFunction = _function(emit_sample(program))
+    function: SampleFunction = _function(emit_sample(program), training=False)
     return function
 
 
-def _function(source: StepSource) -> Any:
-    """The function that a source defines."""
-    return _run(source.text, f"<specdl {source.entry} {next(_numbers)}>")[source.entry]
+def _function(source: StepSource, training: bool) -> Any:
+    """The function that a source defines, its own layers (such as dropout) in train or eval mode."""
+    namespace = _run(source.text, f"<specdl {source.entry} {next(_numbers)}>")
+    for layer in namespace.get(LAYERS, ()):
+        layer.train(training)
+    return namespace[source.entry]
 
 
 def _run(text: str, filename: str) -> dict[str, Any]:

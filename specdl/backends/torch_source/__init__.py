@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from specdl.backends.torch_source.classes import Builder, SourceClass, folded, sequential
 from specdl.backends.torch_source.forward import Line
-from specdl.backends.torch_source.steps import StepSource, emit_sample, emit_step
+from specdl.backends.torch_source.steps import LAYERS, StepSource, emit_sample, emit_step
 from specdl.backends.torch_source.support import support_class
 from specdl.backends.torch_source.text import lines as call_lines
 from specdl.backends.torch_source.text import literal, plain_name
@@ -175,4 +175,4 @@ def _imports(code: str) -> Iterable[str]:
     yield "from torch import Tensor, nn" if "Tensor" in code else "from torch import nn"
 
 
-__all__ = ["StepSource", "TorchSource", "emit_sample", "emit_step", "emit_torch"]
+__all__ = ["LAYERS", "StepSource", "TorchSource", "emit_sample", "emit_step", "emit_torch"]

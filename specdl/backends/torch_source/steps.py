@@ -1,7 +1,7 @@
 """A training step, or `sample`, as Python functions of the networks and a batch.
 
 A step owns no weights, so the blocks and groups that it calls are written in place, one flat list of lines. The body
-of a run-time loop is a function of its own, which `run_loop` calls once an iteration.
+of a run-time loop is a function of its own, which `__run_loop` calls once an iteration.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from specdl.ir.program import Function, Node, Program, Step
 from specdl.ir.types import TensorType
 from specdl.ops.base import Op
 
+LAYERS = "__layers"
+"""The list, in a step's source, of modules that PyTorch has no function for. No value of a spec begins like that."""
+
 _HEADER = """import math
 
 import torch
@@ -24,7 +27,7 @@ from torch import nn
 """
 
 _RUN_LOOP = '''
-def run_loop(body, models, carried, fixed, rows):
+def __run_loop(body, models, carried, fixed, rows):
     """The outputs of the last iteration; the first of them, as many as are carried, go into the next."""
     count, outputs = len(carried), carried
     for row in rows:
@@ -88,7 +91,7 @@ class _Writer:
         reads = [f'{name} = {batch}["{value.name}"]' for value, name in inputs]
         parts = [_HEADER, *(support_class(name) for name in self.support)]
         parts += [_RUN_LOOP] * bool(self.loops)
-        parts += [f"LAYERS = [{', '.join(self.layers)}]"] * bool(self.layers)
+        parts += [f"{LAYERS} = [{', '.join(self.layers)}]"] * bool(self.layers)
         parts += [*self.loops, _definition(entry, f"{models}, {batch}", [*reads, *lines])]
         return StepSource("\n\n".join(parts), entry)
 
@@ -116,7 +119,7 @@ class _Writer:
         assert made is not None
         self.support.update(dict.fromkeys(op.support))
         self.layers.append(literal(made))
-        return f"LAYERS[{len(self.layers) - 1}]"
+        return f"{LAYERS}[{len(self.layers) - 1}]"
 
     def loop(self, node: Node, models: str) -> str:
         """What to call for a loop: it takes the node's inputs."""
@@ -124,13 +127,13 @@ class _Writer:
         assert node.loop is not None
         lines, outputs = self.body(function)
         lines.append(f"return {', '.join(outputs)}{',' if len(outputs) == 1 else ''}")
-        name = f"loop_{len(self.loops)}"
+        name = f"__loop_{len(self.loops)}"
         self.loops.append(_definition(name, ", ".join([_own_names(function)[0], *parameter_names(function)]), lines))
         count, carried = node.loop.count, node.loop.carried
         columns = ", ".join(literal(column) for column in node.loop.columns)
         rows = f"zip({columns})" if columns else f"[()] * {count}"
         single = "[0]" if len(node.outputs) == 1 else ""
-        return f"(lambda *values: run_loop({name}, {models}, values[:{carried}], values[{carried}:], {rows}){single})"
+        return f"(lambda *values: __run_loop({name}, {models}, values[:{carried}], values[{carried}:], {rows}){single})"
 
 
 def _definition(name: str, parameters: str, lines: list[str]) -> str:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from specdl.data.sources import SOURCES
+from specdl.data.sources import SOURCES, Cifar10
 from specdl.data.split import split_indices
 from specdl.diagnostics import SpecError
 
@@ -35,7 +35,7 @@ def test_cifar10_reads_its_binary_version(tmp_path: Path) -> None:
     inner = tmp_path / "cifar-10-batches-bin"
     inner.mkdir()
     parts = write_cifar(inner)
-    fields = SOURCES["cifar10"](root=str(tmp_path)).load()
+    fields = Cifar10(root=str(tmp_path)).load()
     assert fields["label"].tolist() == [label for part in parts for label in part[:, 0]]
     # Rows are the red pixels, then the green, then the blue ones, line by line.
     np.testing.assert_array_equal(fields["image"][13, 1, 5] * 255, parts[1][3, 1 + 1024 + 5 * 32 :][:32])
@@ -47,13 +47,13 @@ def test_a_file_of_cifar10_that_is_damaged_or_missing_is_told(tmp_path: Path, da
     file = tmp_path / "data_batch_4.bin"
     file.unlink() if damage is None else file.write_bytes(damage)
     with pytest.raises(SpecError, match=r"E0515.*data_batch_4.bin"):
-        SOURCES["cifar10"](root=str(tmp_path)).load()
+        Cifar10(root=str(tmp_path)).load()
 
 
 def test_what_is_loaded_is_what_was_declared(tmp_path: Path) -> None:
     write_cifar(tmp_path)
     for name, cls in SOURCES.items():
-        source = cls(root=str(tmp_path)) if name == "cifar10" else cls()
+        source = Cifar10(root=str(tmp_path)) if name == "cifar10" else cls()
         fields = source.load()
         assert list(fields) == list(source.fields())
         for name, type in source.fields().items():
