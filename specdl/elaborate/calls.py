@@ -233,7 +233,7 @@ class Calls(Resolver):
 
     def check_reserved(self, node: NodeDraft, entry: Entry, site: Site) -> None:
         """Records a layer whose module would take the name of an attribute that PyTorch's modules have."""
-        why = why_reserved(node.name, sequential=site.draft.counted)
+        why = why_reserved(node.name, counted=site.draft.counted)
         if why is None or site.draft.kind == "step":
             return
         if isinstance(node.callee, Op) and node.callee.torch_module(*_types(node.inputs)) is None:
