@@ -15,7 +15,8 @@ from specdl.elaborate import bind_sections, elaborate
 from specdl.ir.program import Program
 from specdl.passes import run_passes
 from specdl.source import Source, load_source
-from specdl.spec.file import Spec, parse_spec
+from specdl.spec.file import Spec
+from specdl.spec.linking import parse_spec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -116,15 +117,30 @@ class Model:
         return yaml.safe_dump(dict(self.spec.data), sort_keys=False, allow_unicode=True, width=120)
 
 
-def load(path: str | Path, variant: str | None = None, overrides: Mapping[str, Any] | None = None) -> Model:
-    """Compiles a spec. Raises `SpecError` with every mistake in it."""
-    return compile_source(load_source(path), variant, overrides)
+def load(
+    path: str | Path,
+    variant: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    import_root: str | Path | None = None,
+) -> Model:
+    """Compiles a spec. Raises `SpecError` with every mistake in it.
+
+    `import_root` is the folder in which files that it imports or extends may lie; its own folder unless given.
+    """
+    return compile_source(load_source(path), variant, overrides, import_root=import_root)
 
 
-def compile_source(source: Source, variant: str | None = None, overrides: Mapping[str, Any] | None = None) -> Model:
-    """Compiles a source that is already loaded. Raises `SpecError`."""
+def compile_source(
+    source: Source,
+    variant: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    import_root: str | Path | None = None,
+) -> Model:
+    """Compiles a source that is already loaded; text that is no file can't import any. Raises `SpecError`."""
     diagnostics = Diagnostics()
-    spec = parse_spec(source, diagnostics, variant=variant, overrides=overrides)
+    spec = parse_spec(source, diagnostics, variant=variant, overrides=overrides, root=import_root)
     if spec is None:
         raise SpecError(diagnostics.sorted(), diagnostics.texts)
     elaborator, sections = bind_sections(spec, diagnostics)

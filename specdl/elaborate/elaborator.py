@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from specdl.diagnostics import Note, did_you_mean
-from specdl.elaborate.calls import MAX_FAILURES, MAX_LAYERS, MAX_NESTING, MAX_STEPS, Calls
+from specdl.elaborate.calls import MAX_FAILURES, MAX_LAYERS, MAX_NESTING, MAX_STEPS
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
+from specdl.elaborate.networks import Networks
 from specdl.elaborate.scopes import Abandoned, Absent, Bound, Poisoned, Site, UnknownType
 from specdl.ir.dims import SymDim
 from specdl.ir.program import Residual
@@ -29,7 +30,7 @@ _STRUCTURES = {"sequence", "repeat", "for", "residual", "branches"}
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 
 
-class Elaborator(Calls):
+class Elaborator(Networks):
     """Elaborates the entries of one spec."""
 
     def entries(self, entries: Sequence[Entry], site: Site) -> Bound | None:
