@@ -122,7 +122,7 @@ def elaborate(elaborator: Elaborator, fields: Mapping[str, TensorType] | None = 
 def _reachable(functions: Mapping[str, Function], root: str) -> dict[str, Function]:
     """The functions that `root` calls, itself included: what only a layer called that isn't built is left out."""
     found = {root}
-    for key in reversed(functions):  # callees come first
+    for key in reversed(list(functions)):  # callees come first
         if key in found:
             found.update(node.callee for node in functions[key].nodes if isinstance(node.callee, str))
     return {key: function for key, function in functions.items() if key in found}

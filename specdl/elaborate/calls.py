@@ -100,8 +100,8 @@ class Calls(Resolver):
         if imported is not None:
             return self.network(entry, name, imported.spec, arguments, spans, own_name, site)
         cls = self.losses.get(name) or OPERATORS.get(name)
-        if cls is None and home.spec.incomplete:
-            raise Poisoned  # it may well be in the file that couldn't be read
+        if cls is None and (home.spec.incomplete or name in (home.spec.data.get("blocks") or ())):
+            raise Poisoned  # it is a block that couldn't be read, or may be one of a file that couldn't
         if cls is None:
             help = self.unknown_callable_help(name, home.spec)
             raise self.fail(site.frame, "E0205", f"there is no operator or block `{name}`", name_span, help=help)

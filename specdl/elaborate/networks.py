@@ -42,10 +42,7 @@ class Networks(Calls):
         key = (home.key, frozen(wanted), tuple(types))
         callee = self.blocks.get(key)
         if callee is None:
-            before = len(self.diagnostics.items)
             callee = self.elaborate_network(name, home, wanted, spans.child("outputs"), types, entry, site)
-            if any(item.severity == "error" for item in self.diagnostics.items[before:]):
-                callee.outputs.clear()
             self.blocks[key] = callee
             self.signatures[callee.key] = (callee.output_types(), callee.has_weights())
         return self.call_function(entry, name, callee, refs, own_name, site)
@@ -118,7 +115,7 @@ class Networks(Calls):
         entry: Entry,
         site: Site,
     ) -> FunctionDraft:
-        """The function of a network for these parameters, outputs and input types. It has no outputs after a mistake."""
+        """The function of a network for these parameters, outputs and inputs. It has no outputs after a mistake."""
         self.steps += BLOCK_STEPS
         spec = home.spec
         span = spec.spans.key("layers")
@@ -132,7 +129,10 @@ class Networks(Calls):
         try:
             self.check_inputs(name, spec, types, frame, entry, site)
             entries = spec.layers if wanted is None else _until(spec.layers, _heads(wanted))
+            failures = self.failures
             last = self.entries(entries, Site(frame, draft, flow=flow))
+            if self.failures > failures:
+                raise Poisoned  # the names that it should give may be missing for that reason
             if wanted is None:
                 self.outputs(draft, frame, last, spec.outputs, spec.spans.child("outputs"), span)
             else:

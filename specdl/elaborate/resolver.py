@@ -165,6 +165,8 @@ class Resolver:
             holder = frame.values.get(first)
             if not isinstance(holder, Ref):
                 return None
+            if holder.type is None:
+                raise Poisoned
             owner, node = holder.draft, maker(holder)
         for position, step in enumerate(rest):
             last = position == len(rest) - 1

@@ -300,10 +300,18 @@ def _attribute(value: TensorType, name: str) -> Any:
     return value.shape[1] if name == "channels" else value.shape[-1]
 
 
+def _lists(value: Any) -> Any:
+    """A bound value with its tuples as lists, so that it can be added to and compared with a list written here."""
+    if isinstance(value, (list, tuple)):
+        return [_lists(item) for item in value]
+    return {key: _lists(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 class _Interpreter:
     def __init__(self, scope: Scope, offset: int) -> None:
         self.scope, self.offset = scope, offset
         self.steps = 0
+        self.known: dict[str, Any] = {}
 
     def fail(self, node: ast.AST, message: str, help: str | None = None) -> ExpressionError:
         start = getattr(node, "col_offset", 1) - 1
@@ -356,8 +364,11 @@ class _Interpreter:
             return local[node.id]
         if node.id in _CONSTANTS:
             return _CONSTANTS[node.id]
-        start = self.fail(node, "")
-        return _lookup(self.scope, node.id, start.offset)
+        if node.id not in self.known:
+            value = _lookup(self.scope, node.id, self.fail(node, "").offset)
+            self.charge(node, value)
+            self.known[node.id] = _lists(value)
+        return self.known[node.id]
 
     def unary(self, node: ast.UnaryOp, local: Mapping[str, Any], depth: int) -> Any:
         value = self.value(node.operand, local, depth)

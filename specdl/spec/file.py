@@ -108,8 +108,7 @@ class Spec:
     """A parsed spec. `sections` are the raw sections about data and training.
 
     `text` is that of its file and of those that it extends. `imported` are the names that `imports` brings in,
-    `imports` the files; it is `incomplete` where a block, or one of them, couldn't be
-    read.
+    `imports` the files; it is `incomplete` where one of them couldn't be read.
     """
 
     name: str
@@ -161,10 +160,10 @@ def parse_file(
     """Checks the structure of a spec, without what it imports. Mistakes go to `diagnostics`; None when nothing can be
     made of it.
     """
-    source, data, spans = flat.sources[0], dict(flat.data), flat.spans
-    for key in [key for key in data if key in _LATER]:
+    source, spans = flat.sources[0], flat.spans
+    data: Mapping[str, Any] = {key: value for key, value in flat.data.items() if key not in _LATER}
+    for key in [key for key in flat.data if key in _LATER]:
         diagnostics.add("E0110", f"`{key}` is part of the language, but not of this version of specdl", spans.key(key))
-        del data[key]
     data, spans = apply_variant(data, spans, variant, diagnostics)
     for key, value in (overrides or {}).items():
         data, spans = apply_override(data, spans, key, value, _OVERRIDABLE, diagnostics)
@@ -234,7 +233,6 @@ def parse_file(
         data=data,
         spans=spans,
         texts=dict(diagnostics.texts),
-        incomplete=len(blocks) < len(file.blocks),
     )
 
 

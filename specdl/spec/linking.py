@@ -55,14 +55,14 @@ class _Linker:
             return spec
         found: dict[str, Imported] = {}
         specs: dict[str, tuple[Spec, Reference]] = {}
-        incomplete = spec.incomplete
+        incomplete = False
         for reference in flat.imports:
             other = self.open(reference)
             if other is None:
                 incomplete = True
             elif other.file not in specs:
                 specs[other.file] = other, reference
-                incomplete = incomplete or other.incomplete
+                incomplete |= len(other.blocks) < len(other.data.get("blocks") or ())
                 for name, item in _brings(other, reference.span):
                     self.add(name, item, spec, found)
             elif specs[other.file][1].owner is reference.owner:
