@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(arguments: list[str] | None) -> int:
     try:
         return _answer(arguments)
-    except OSError as error:  # even the message about a failure couldn't be written
+    except OSError as error:  # the help, or a message about a failure, couldn't be written
         return _unwritable(error)
 
 
@@ -132,7 +132,10 @@ def _answer(arguments: list[str] | None) -> int:
 
 
 def _unwritable(error: OSError) -> int:
-    """The exit code after an output could not be written; what is still buffered goes nowhere."""
+    """The exit code after an output could not be written, once that was said and the buffers lead nowhere."""
+    if error.errno != errno.EPIPE:
+        with contextlib.suppress(OSError):
+            click.echo(f"error: can't write the output: {error.strerror}", err=True)
     for descriptor in (1, 2):
         with contextlib.suppress(OSError):
             null = os.open(os.devnull, os.O_WRONLY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,6 +89,9 @@ def _text(model: Any, depth: int | None) -> Iterator[str]:
         )
     heads = ("layer", "operator", "output", "parameters", "FLOPs")
     widths = [max(len(head), *(len(line[column]) for line in table)) for column, head in enumerate(heads)]
+    if sys.stdout.isatty():  # the operator gives way, so that no line is broken
+        excess = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
+        widths[1] -= max(0, min(excess, widths[1] - len(heads[1])))
     title = model.name if model.spec.variant is None else f"{model.name} · {model.spec.variant}"
     inputs = ", ".join(f"{value.name} {value.type}" for value in model.program.main.inputs)
     yield f"{title}: {inputs}"
@@ -104,9 +109,13 @@ def _text(model: Any, depth: int | None) -> Iterator[str]:
 
 
 def _row(cells: tuple[str, ...], widths: list[int]) -> str:
-    left = [cell.ljust(width) for cell, width in zip(cells[:3], widths[:3], strict=True)]
+    left = [_cut(cell, width).ljust(width) for cell, width in zip(cells[:3], widths[:3], strict=True)]
     right = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
     return "  ".join([*left, *right]).rstrip()
+
+
+def _cut(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else f"{cell[: width - 1]}…"
 
 
 def _last_children(rows: list[Any]) -> list[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 from torch import nn
 
 from specdl.spec.recipe import Recipe
+from specdl.training.errors import TrainingFailed
+from specdl.training.model import StepFunction, Tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,28 @@ def describe_failure(trouble: Trouble, recipe: Recipe) -> str:
     return "\n".join(lines)
 
 
-def describe_complaint(error: Exception) -> str:
-    """The message of a run in which PyTorch refused to compute a step."""
-    (first, *_) = str(error).strip().splitlines() or [""]
-    return "\n".join(
-        [f"PyTorch can't compute a step: {type(error).__name__}: {first}", *(f"  {note}" for note in _notes(error))]
-    )
+def explained(function: StepFunction) -> StepFunction:
+    """The step, with what PyTorch says against a batch (a label out of range, say) as `TrainingFailed`."""
+
+    def step(
+        networks: Mapping[str, nn.Module], batch: Tensors
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        try:
+            return function(networks, batch)
+        except (RuntimeError, IndexError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
+            first = (str(error).strip().splitlines() or [""])[0]
+            lines = [f"PyTorch can't compute a step: {type(error).__name__}: {first}"]
+            lines += [f"  {note}" for note in getattr(error, "__notes__", ())]
+            raise TrainingFailed("\n".join(lines)) from error
+
+    return step
 
 
-def _notes(error: Exception) -> list[str]:
-    return list(getattr(error, "__notes__", []))
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device's memory ran out; PyTorch has no type of error for the CPU's."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def out_of_memory(recipe: Recipe, device: torch.device) -> str:

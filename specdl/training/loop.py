@@ -25,7 +25,7 @@ from specdl.training.curves import draw_curves
 from specdl.training.engine import Engine, bare, make_engine
 from specdl.training.errors import Interrupted, TrainingFailed
 from specdl.training.examples import open_examples, require_data
-from specdl.training.failures import Trouble, describe_complaint, describe_failure, out_of_memory
+from specdl.training.failures import Trouble, describe_failure, explained, is_out_of_memory, out_of_memory
 from specdl.training.model import Model
 from specdl.training.progress import Moment, Plan, Progress, pick_progress
 from specdl.training.reports import Reports
@@ -55,12 +55,10 @@ def train(
     engine = make_engine(recipe.train)
     try:
         return _Loop(model, recipe, engine, progress or pick_progress(), folder, resume).run()
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise EnvironmentFailure(out_of_memory(recipe, engine.device)) from error
-    except (RuntimeError, IndexError, ValueError) as error:  # PyTorch's own complaints about a batch
-        if "can't allocate memory" in str(error):  # on a CPU it has no error of its own
-            raise EnvironmentFailure(out_of_memory(recipe, engine.device)) from error
-        raise TrainingFailed(describe_complaint(error)) from error
     finally:
         engine.close()
 
@@ -83,7 +81,7 @@ class _Loop:
         self.model, self.recipe, self.engine, self.progress = model, recipe, engine, progress
         self.settings = recipe.train
         (step,) = model.program.steps
-        self.function, self.add_up = model.step_functions()[step.name], total_loss(step)
+        self.function, self.add_up = explained(model.step_functions()[step.name]), total_loss(step)
 
         torch.manual_seed(self.settings.seed)
         network = model.module()
@@ -133,7 +131,7 @@ class _Loop:
         self.reports.open(self.position.step)
         self._say_plan()
         try:
-            with StopSignals(lambda _: self._note("stopping: saving the state (once more to leave at once)")) as stop:
+            with StopSignals(lambda _: self._shout("stopping: saving the state (once more to leave at once)")) as stop:
                 if not self.position.finished:
                     self._train(stop)
         except (Interrupted, TrainingFailed):
@@ -374,6 +372,10 @@ class _Loop:
     def _note(self, text: str) -> None:
         if self.engine.rank == 0:
             self.progress.note(text)
+
+    def _shout(self, text: str) -> None:
+        if self.engine.rank == 0:
+            self.progress.shout(text)
 
     def _draw(self) -> None:
         if self.engine.rank == 0:

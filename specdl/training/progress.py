@@ -5,11 +5,13 @@ Both tell the same: where the run is, and one line with all measures for each va
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,6 +54,7 @@ class Progress(Protocol):
     def moment(self, moment: Moment) -> None: ...
     def row(self, row: Mapping[str, float | int], *, best: bool) -> None: ...
     def note(self, text: str) -> None: ...
+    def shout(self, text: str) -> None: ...
     def end(self) -> None: ...
 
 
@@ -68,6 +71,8 @@ class Silent:
     def row(self, row: Mapping[str, float | int], *, best: bool) -> None: ...
 
     def note(self, text: str) -> None: ...
+
+    def shout(self, text: str) -> None: ...
 
     def end(self) -> None: ...
 
@@ -101,6 +106,10 @@ class Lines:
     def note(self, text: str) -> None:
         """A line of its own."""
         print(text, file=self._stream, flush=True)
+
+    def shout(self, text: str) -> None:
+        """A line at once, from within a signal handler."""
+        write_unbuffered(self._stream, text)
 
     def end(self) -> None:
         """Nothing to tidy."""
@@ -142,8 +151,9 @@ class Live:
 
         measures = shown(row)
         if not self._columns:
-            self._columns = {name: max(len(_heading(name)), 8) for name in measures}
-            heads = "".join(f"{_heading(name):>{width + 2}}" for name, width in self._columns.items())
+            headings = fit_columns(list(measures), self._console.width - len(f"{'epoch':>7}{'step':>8}{_BEST}"))
+            self._columns = {name: max(len(heading), _CELL) for name, heading in headings.items()}
+            heads = "".join(f"{headings[name]:>{width + 2}}" for name, width in self._columns.items())
             self._console.print(Text(f"{'epoch':>7}{'step':>8}{heads}", style="bold"))
         cells = "".join(
             f"{number(measures[name]) if name in measures else '':>{width + 2}}"
@@ -151,12 +161,16 @@ class Live:
         )
         line = Text(f"{row['epoch']:>7}{row['step']:>8}{cells}")
         if best:
-            line.append("  ● best", style="green")
+            line.append(_BEST, style="green")
         self._console.print(line)
 
     def note(self, text: str) -> None:
         """A line above the bar."""
         self._console.print(text, highlight=False, soft_wrap=True)
+
+    def shout(self, text: str) -> None:
+        """A line at once, from within a signal handler; the bar is drawn anew below it."""
+        write_unbuffered(self._console.file, f"\n{text}")
 
     def end(self) -> None:
         """Closes the display; the table stays."""
@@ -172,19 +186,35 @@ class Live:
         done = moment.step - self._plan.first_step
         elapsed = time.perf_counter() - self._started
         left = elapsed / done * (self._plan.total_steps - moment.step) if done else None
-        loss = "" if moment.loss is None else f"loss {number(moment.loss)}  "
+        epoch = f"epoch {min(moment.epoch + 1, self._plan.epochs):,}/{self._plan.epochs:,}"
+        facts = [
+            "" if moment.loss is None else f"loss {number(moment.loss)}",
+            _clock(left),
+            f"lr {moment.lr:.2e}",
+            f"{moment.speed:,.0f} examples/s",
+        ]
+        room = self._console.width - len(epoch) - 4  # two blanks on either side of the bar
+        while len(facts) > 1 and room - len("  ".join(filter(None, facts))) < _SHORTEST_BAR:
+            facts.pop()
+        told = "  ".join(filter(None, facts))
         grid = Table.grid(padding=(0, 2))
-        grid.add_row(
-            f"epoch {min(moment.epoch + 1, self._plan.epochs)}/{self._plan.epochs}",
-            ProgressBar(total=self._plan.total_steps, completed=moment.step, width=28),
-            f"{loss}lr {moment.lr:.2e}  {moment.speed:,.0f} examples/s  {_clock(left)}",
-        )
+        width = max(min(room - len(told), _LONGEST_BAR), 1)
+        grid.add_row(epoch, ProgressBar(total=self._plan.total_steps, completed=moment.step, width=width), told)
         return grid
 
 
+_SHORTEST_BAR, _LONGEST_BAR = 8, 28
+
+
+def write_unbuffered(stream: IO[str], text: str) -> None:
+    """Writes a line past the stream's buffer, which a signal may have interrupted in the middle of a write."""
+    with contextlib.suppress(OSError):
+        os.write(stream.fileno(), f"{text}\n".encode())
+
+
 def pick_progress() -> Progress:
-    """The live display where stderr is a terminal, lines elsewhere."""
-    return Live() if sys.stderr.isatty() else Lines()
+    """The live display where stderr is a terminal that can draw one, lines elsewhere."""
+    return Live() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else Lines()
 
 
 def introduction(plan: Plan) -> str:
@@ -212,8 +242,26 @@ def number(value: float) -> str:
     return f"{value:.4f}" if size < 10 else f"{value:.1f}"
 
 
-def _heading(name: str) -> str:
-    return name.replace("validation/", "val ").replace("train/", "train ")
+_BEST = "  ● best"
+_CELL = 8
+"""Characters that `number` may need."""
+
+
+def fit_columns(names: Sequence[str], width: int) -> dict[str, str]:
+    """Headings of the measures that fit beside each other; `metrics.jsonl` has what finds no room.
+
+    Metrics lose the word `val` first, then the learning rate goes, then measures from the end.
+    """
+    long = {name: name.replace("validation/", "val ").replace("train/", "train ") for name in names}
+    short = {name: heading if name.endswith("loss") else heading.split(" ")[-1] for name, heading in long.items()}
+    headings = long if _width(long) <= width else short
+    while _width(headings) > width and len(headings) > 1:
+        headings.pop("lr" if "lr" in headings else next(reversed(headings)))
+    return headings
+
+
+def _width(headings: Mapping[str, str]) -> int:
+    return sum(max(len(heading), _CELL) + 2 for heading in headings.values())
 
 
 def _clock(seconds: float | None) -> str:

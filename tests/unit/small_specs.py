@@ -30,8 +30,10 @@ def _entries(draw: st.DrawFn, depth: int = 2, prefix: str = "n") -> list[str]:
             lines.append(f"- {name} = linear: 6")
             callable_layers.append(name)
         elif kind == "dead":
-            # A layer whose value nothing reads: its weights count, its FLOPs don't.
-            lines += [f"- {name}_before = relu", f"- {name}_dead = linear: 9", f"- tanh({name}_before)"]
+            # A layer whose value nothing reads: its weights count, its FLOPs don't; it can be called all the same.
+            unused = draw(st.sampled_from(["linear: 6", "dropout: 0.1", "relu"]))
+            lines += [f"- {name}_before = relu", f"- {name}_dead = {unused}", f"- tanh({name}_before)"]
+            callable_layers.append(f"{name}_dead")
         elif kind == "call" and callable_layers:
             lines.append(f"- call: {draw(st.sampled_from(callable_layers))}")
         elif kind == "block":

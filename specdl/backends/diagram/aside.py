@@ -10,6 +10,7 @@ from specdl.backends.diagram.style import LABEL_SIZE, text_width
 
 LABEL_HEIGHT = 10.0
 _BADGE = 30.0
+_TITLE_GAP = 4.0
 _TITLE_LINE = 13.0
 _NEAR = 90.0
 _SHIFTS = sorted(
@@ -66,14 +67,14 @@ def title_aside(
 ) -> Point:
     """The center of a frame's title: at its right end, or at its left where only that is free."""
     opposite = (frame[0] + frame[2] - center[0], center[1])
-    if _is_free(title_bounds(cluster, center), paths, labels):
+    if _is_free(_with_gap(title_bounds(cluster, center)), paths, labels):
         return center
-    return opposite if _is_free(title_bounds(cluster, opposite), paths, labels) else center
+    return opposite if _is_free(_with_gap(title_bounds(cluster, opposite)), paths, labels) else center
 
 
 def missing_room(cluster: Cluster, center: Point, paths: Iterable[Sequence[Point]]) -> float:
     """By how much a frame would have to be wider for its title to stand beside all lines; 0 where it does."""
-    bounds = title_bounds(cluster, center)
+    bounds = _with_gap(title_bounds(cluster, center))
     inside = [
         min(point[0], bounds[2])
         for path in paths
@@ -82,6 +83,11 @@ def missing_room(cluster: Cluster, center: Point, paths: Iterable[Sequence[Point
         if bounds[0] <= point[0] <= bounds[2]
     ]
     return max(inside) - bounds[0] if inside else 0.0
+
+
+def _with_gap(bounds: Bounds) -> Bounds:
+    """The room of a title with what keeps lines from touching it."""
+    return bounds[0] - _TITLE_GAP, bounds[1], bounds[2] + _TITLE_GAP, bounds[3]
 
 
 def _is_free(bounds: Bounds, paths: Iterable[Sequence[Point]], taken: Iterable[Bounds]) -> bool:

@@ -23,6 +23,7 @@ from specdl.backends.diagram.style import (
     Theme,
     ThemeName,
     chip,
+    chip_width,
     escape,
     font,
     quoted,
@@ -37,7 +38,8 @@ _LANE_WEIGHT = 3
 _ACROSS = 4  # nodes' gaps between the two sides of a U, at least
 _JOIN_WEIGHT = 10  # less than the spine's, so that branches of unequal lengths stand flush with their fork
 _SPACE = "&#160;"
-_SPACER = '<TD WIDTH="3"></TD>'
+_BADGE_GAP = 4
+_TITLE_HEIGHT = 15
 _LANE_ROOM = NODE_GAP + 8.6
 _TITLE_GAP = 8.0
 _LEGEND_ROW = 5
@@ -158,10 +160,9 @@ class _Writer:
         self.lines.append(f"{'  ' * self.indent}subgraph cluster_{cluster.id} {{")
         self.indent += 1
         if cluster.title:
-            badge = f"{_SPACER}<TD>{chip(f'×{cluster.count}', theme)}</TD>" if cluster.count > 1 else ""
-            rows = [f'<TD ALIGN="RIGHT">{font(cluster.title, 10, bold=True)}</TD>{badge}']
-            span = ' COLSPAN="3"' if badge else ""
-            rows += [f'<TD ALIGN="RIGHT"{span}>{font(line, 9, theme.muted)}</TD>' for line in cluster.lines]
+            title = font(cluster.title, 10, bold=True)
+            rows = [self._badged(title, cluster) if cluster.count > 1 else f'<TD ALIGN="RIGHT">{title}</TD>']
+            rows += [f'<TD ALIGN="RIGHT">{font(line, 9, theme.muted)}</TD>' for line in cluster.lines]
             attributes: dict[str, object] = {
                 "label": f"<{table(rows)}>",
                 "style": "rounded,filled",
@@ -183,6 +184,17 @@ class _Writer:
             self._title_room(cluster)
         self.indent -= 1
         self.lines.append(f"{'  ' * self.indent}}}")
+
+    def _badged(self, title: str, cluster: Cluster) -> str:
+        """A title and its badge, kept together at the right by a table of a fixed size, however long the lines are."""
+        text = ceil(text_width(cluster.title, 10, bold=True)) + _BADGE_GAP
+        width, badge = chip_width(f"×{cluster.count}"), chip(f"×{cluster.count}", self.theme)
+        size = f'FIXEDSIZE="TRUE" HEIGHT="{_TITLE_HEIGHT}"'
+        return (
+            f'<TD ALIGN="RIGHT"><TABLE ALIGN="RIGHT" BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0" {size} '
+            f'WIDTH="{text + width}"><TR><TD {size} WIDTH="{text}" ALIGN="LEFT">{title}</TD>'
+            f'<TD {size} WIDTH="{width}">{badge}</TD></TR></TABLE></TD>'
+        )
 
     def _title_room(self, cluster: Cluster) -> None:
         """Widens a frame to the right, so that the arrow that enters it doesn't run through its title."""

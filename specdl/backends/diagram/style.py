@@ -17,7 +17,8 @@ from unicodedata import east_asian_width
 ThemeName = Literal["light", "dark"]
 
 FONT = "Helvetica"
-LABEL_SIZE = 8.5
+LABEL_SIZE = 9
+"""Points. Graphviz cuts a fraction off, so sizes are whole."""
 NODE_GAP = 21.6
 """Points between neighbours on a rank."""
 FRAME_MARGIN = 10
@@ -182,9 +183,14 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
     return total * size * (_BOLD if bold else 1.0)
 
 
+def chip_width(text: str) -> int:
+    """The width of a badge."""
+    return 8 + 6 * len(text)
+
+
 def chip(text: str, theme: Theme) -> str:
     """A small rounded badge. Table and cell both have a fixed size, or Graphviz stretches it to the column."""
-    width = 8 + 6 * len(text)
+    width = chip_width(text)
     size = f'FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="14"'
     return (
         f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0" STYLE="ROUNDED" '

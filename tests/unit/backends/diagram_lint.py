@@ -13,6 +13,7 @@ from specdl.backends.diagram.style import FRAME_MARGIN
 
 TOUCH = 1.0  # points: rounded numbers in Graphviz's output may let neighbours touch
 CLEAR = 3.0  # points that a route keeps from boxes: less looks like touching at 150 dpi
+TITLE_CLEAR = 2.0  # points between a line and a title beside it: less looks like one sign
 SLACK = 40.0  # points of empty frame beside its content and title: nodesep and two margins
 TOGETHER = 12.0  # points along which two lines may run on each other: the width of a crossing, an arrowhead
 
@@ -63,7 +64,7 @@ def _frames(drawing: Drawing, geometry: Geometry) -> Iterator[str]:
                 yield f"{_name(box)} sticks out of the frame {cluster.title}"
         assert placed.label is not None
         title = title_bounds(cluster, placed.label)
-        if any(crosses(points, title) for points in paths):
+        if any(crosses(points, title, -TITLE_CLEAR) for points in paths):
             yield f"an edge runs through the title {cluster.title}"
         if not _within(title, placed.bounds):
             yield f"the title {cluster.title} is wider than its frame"

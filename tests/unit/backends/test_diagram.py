@@ -315,21 +315,21 @@ def test_an_unknown_ending_is_an_error(mlp: Model, tmp_path: Path, name: str) ->
 def test_an_unknown_network_is_an_error(mlp: Model, tmp_path: Path) -> None:
     with pytest.raises(SpecError) as error:
         render_diagram(mlp.program, tmp_path / "x.svg", network="critic")
-    assert error.value.diagnostics[0].code == "E0601"
+    assert error.value.diagnostics[0].code == "E0803"
     assert error.value.diagnostics[0].help == "there are `model`"
 
 
 @pytest.mark.parametrize("ending", ["dot", "svg", "png"])
 def test_a_missing_folder_is_an_error(mlp: Model, tmp_path: Path, ending: str) -> None:
     target = tmp_path / "missing" / f"x.{ending}"
-    with pytest.raises(EnvironmentFailure, match=r"can't write .*No such file or directory"):
+    with pytest.raises(EnvironmentFailure, match=r"can't write .* there is no folder"):
         mlp.diagram(target)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_in_the_place_of_the_file_is_an_error(mlp: Model, tmp_path: Path) -> None:
     (tmp_path / "x.svg").mkdir()
-    with pytest.raises(EnvironmentFailure, match=r"can't write .*Is a directory"):
+    with pytest.raises(EnvironmentFailure, match=r"can't write .* it is a folder"):
         mlp.diagram(tmp_path / "x.svg")
     assert [path.name for path in tmp_path.iterdir()] == ["x.svg"]
 

@@ -268,6 +268,11 @@ VALUES = {
         "blocks: {b: {inputs: [a], params: {k: $(a.features)}, layers: [compute: a * $k]}}\nlayers: ['b(x)']\n",
         8,
     ),
+    "call: a layer that is run nowhere else": (
+        "layers:\n  - d = dropout: 0.5\n  - g = sequence: [e = dropout: 0.5, linear(x): 3]\n"
+        "  - y = call(x): d\n  - z = call(y): g.e\n  - compute: z * 3\n",
+        6,
+    ),
     "branches: an empty path is the identity": (
         "layers:\n  - branches: [[], [compute: _ * 3]]\n    merge: mul\n",
         12,
