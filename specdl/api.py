@@ -110,11 +110,25 @@ class Model:
 
         return render_diagram(self.program, path, **{"title": self.title, **options})
 
-    def resolved_text(self) -> str:
-        """The spec as YAML with its variant and overrides applied."""
-        import yaml
+    def resolved_files(self) -> dict[str, str]:
+        """The spec and copies of what it imports, as YAML texts by relative path: they need nothing else.
 
-        return yaml.safe_dump(dict(self.spec.data), sort_keys=False, allow_unicode=True, width=120)
+        `spec.yaml` has the variant, the overrides and what the spec extends in it.
+        """
+        from specdl.spec.resolved import resolved_files
+
+        return resolved_files(self.spec)
+
+    def resolved_text(self) -> str:
+        """The spec as YAML with its variant, its overrides and what it extends; see `resolved_files` for imports."""
+        return self.resolved_files()["spec.yaml"]
+
+
+@dataclass(frozen=True)
+class Library:
+    """A checked block library."""
+
+    spec: Spec
 
 
 def load(
@@ -139,10 +153,38 @@ def compile_source(
     import_root: str | Path | None = None,
 ) -> Model:
     """Compiles a source that is already loaded; text that is no file can't import any. Raises `SpecError`."""
+    found = _compile(source, variant, overrides, import_root)
+    if isinstance(found, Model):
+        return found
+    help = f"import it in a spec: `imports: [{Path(source.file).name}]`"
+    message = f"`{source.file}` has blocks only; it is no network by itself"
+    raise SpecError([Diagnostic("E0127", message, source.spans.span.part(0, 1), help=help)], found.spec.texts)
+
+
+def check(
+    path: str | Path,
+    variant: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    import_root: str | Path | None = None,
+) -> Model | Library:
+    """Compiles a spec, or checks a block library by itself. Raises `SpecError` with every mistake in it."""
+    return _compile(load_source(path), variant, overrides, import_root)
+
+
+def _compile(
+    source: Source, variant: str | None, overrides: Mapping[str, Any] | None, import_root: str | Path | None
+) -> Model | Library:
     diagnostics = Diagnostics()
     spec = parse_spec(source, diagnostics, variant=variant, overrides=overrides, root=import_root)
     if spec is None:
         raise SpecError(diagnostics.sorted(), diagnostics.texts)
+    if spec.library:
+        from specdl.elaborate.library import check_library
+
+        check_library(spec, diagnostics)
+        diagnostics.raise_if_failed()
+        return Library(spec)
     elaborator, sections = bind_sections(spec, diagnostics)
     recipe: Recipe | None = None
     if sections:

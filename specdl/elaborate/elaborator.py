@@ -274,6 +274,10 @@ class Elaborator(Networks):
         draft = site.draft
         if site.flow is None:
             raise self.no_flow(site.frame, entry.operator.span)
+        if isinstance(site.flow, Ref) and site.flow.type is None:
+            for path in (entry.body, entry.shortcut or ()):
+                self.entries(path, replace(site, number=None))
+            raise Poisoned
         source = self.local(site.flow, entry, site)
         start = replace(site, flow=source, number=None)
         before = len(draft.nodes)

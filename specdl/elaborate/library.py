@@ -1,0 +1,84 @@
+"""Checks a block library by itself: every block is elaborated with inputs and required parameters that are unknown.
+
+What follows from an unknown value is unknown and says nothing, so what is told is wrong for every caller: names,
+operators, arguments, expressions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from specdl.diagnostics import Diagnostics, Span
+from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref
+from specdl.elaborate.elaborator import Elaborator
+from specdl.elaborate.scopes import UNKNOWN, Abandoned, Bound, Frame, Poisoned, Site
+from specdl.spec.entries import Entry, Text
+from specdl.spec.file import Block, Spec
+from specdl.spec.overrides import REQUIRED
+
+
+def check_library(spec: Spec, diagnostics: Diagnostics) -> None:
+    """Records the mistakes in the blocks of a library."""
+    checker = _Checker(spec, diagnostics)
+    checker.bind_file_params(checker.home)
+    for block in spec.blocks.values():
+        checker.check(block)
+
+
+class _Checker(Elaborator):
+    """Elaborates what it can, and goes on behind what it can't."""
+
+    computed_names = False
+
+    def check(self, block: Block) -> None:
+        """One block, for unknown inputs."""
+        self.computed_names = False
+        draft = FunctionDraft(block.name, block.name, "block", block.span)
+        params: dict[str, Any] = {}
+        frame = Frame(draft, params, self.home, stack=(block,))
+        flow = Ref(draft, "", None, block.span)
+        frame.values.update({item.name: flow for item in block.inputs or ()})
+        site = Site(frame, draft, flow=flow)
+        for name, default in block.params.items():
+            try:
+                unknown = default == REQUIRED
+                params[name] = UNKNOWN if unknown else self.resolve(default, block.params_spans.child(name), site.scope)
+            except Poisoned:
+                params[name] = UNKNOWN
+        try:
+            last = self.entries(block.layers, site)
+            self.outputs(draft, frame, last, block.outputs, block.outputs_spans, block.span)
+        except (Poisoned, Abandoned):
+            return
+
+    def active(self, entry: Entry, site: Site) -> bool:
+        """A condition that can't be decided may hold."""
+        return super().active(entry, site) is not False
+
+    def target(self, target: Text, site: Site) -> str:
+        """A name that can't be computed may be any."""
+        try:
+            return super().target(target, site)
+        except Poisoned:
+            self.computed_names = True
+            raise
+
+    def rows(self, entry: Entry, site: Site) -> Iterator[dict[str, Any]]:
+        """A loop of unknown length runs once."""
+        try:
+            yield from super().rows(entry, site)
+        except Poisoned:
+            columns = entry.arguments if isinstance(entry.arguments, Mapping) else ()
+            yield {**site.loop, **dict.fromkeys([*columns, "index", "first", "last"], UNKNOWN)}
+
+    def value(self, name: str, span: Span, frame: Frame) -> Bound:
+        """A path into a group whose layers are unknown says nothing."""
+        known = name in frame.values
+        if not known and (self.computed_names or "." in name):
+            raise Poisoned
+        return super().value(name, span, frame)
+
+    def layer_to_call(self, wanted: Any, entry: Entry, site: Site) -> NodeDraft:
+        """Layers over unknown values were not made."""
+        raise Poisoned
