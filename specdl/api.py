@@ -157,7 +157,7 @@ def compile_source(
     if isinstance(found, Model):
         return found
     help = f"import it in a spec: `imports: [{Path(source.file).name}]`"
-    message = f"`{source.file}` has blocks only; it is no network by itself"
+    message = f"`{source.file}` has blocks only; a network has `inputs` and `layers`"
     raise SpecError([Diagnostic("E0127", message, source.spans.span.part(0, 1), help=help)], found.spec.texts)
 
 

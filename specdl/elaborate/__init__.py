@@ -407,7 +407,15 @@ def _supervised(
 
 
 def _warn_unused(elaborator: Elaborator) -> None:
-    """Warns of this file's blocks that nothing names: not a call, not a parameter, not another variant."""
+    """Warns of this file's blocks and imports that nothing names: not a call, not a parameter, not another variant."""
+    spec = elaborator.spec
+    for other in spec.imports:
+        names = [name for name, item in spec.imported.items() if item.spec is other]
+        if names and not any(re.search(rf"(?<![\w/]){re.escape(name)}(?![\w.])", spec.text) for name in names):
+            span = spec.imported[names[0]].span
+            if span.file == spec.file:
+                message = f"nothing of `{other.file}` is used"
+                elaborator.diagnostics.add("W0002", message, span, severity="warning")
     for name, block in elaborator.spec.blocks.items():
         if name in elaborator.used_blocks or block.span.file != elaborator.spec.file:
             continue

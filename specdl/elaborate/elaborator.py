@@ -76,6 +76,8 @@ class Elaborator(Networks):
             if self.failures > MAX_FAILURES:
                 raise Abandoned from None
             targets = [target.value for target in entry.targets if "$" not in target.value]
+            if entry.operator.value in _LOOPS or len(targets) < len(entry.targets):
+                site.frame.names_lost = True
             result = Ref(site.draft, "", None, entry.span)
         self.bind(entry, targets, result, site)
         return result[0] if isinstance(result, tuple) and (targets or entry.operator.value != "branches") else result

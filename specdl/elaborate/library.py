@@ -12,8 +12,9 @@ from typing import Any
 from specdl.diagnostics import Diagnostics, Span
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref
 from specdl.elaborate.elaborator import Elaborator
-from specdl.elaborate.scopes import UNKNOWN, Abandoned, Bound, Frame, Poisoned, Site
-from specdl.spec.entries import Entry, Text
+from specdl.elaborate.scopes import UNKNOWN, Abandoned, Bound, Frame, Home, Poisoned, Site
+from specdl.source import SpanTree
+from specdl.spec.entries import Entry
 from specdl.spec.file import Block, Spec
 from specdl.spec.overrides import REQUIRED
 
@@ -24,16 +25,19 @@ def check_library(spec: Spec, diagnostics: Diagnostics) -> None:
     checker.bind_file_params(checker.home)
     for block in spec.blocks.values():
         checker.check(block)
+    for block in spec.blocks.values():
+        checker.find_cycles((block,))
 
 
 class _Checker(Elaborator):
     """Elaborates what it can, and goes on behind what it can't."""
 
-    computed_names = False
+    def __init__(self, spec: Spec, diagnostics: Diagnostics) -> None:
+        super().__init__(spec, diagnostics)
+        self.calls: dict[str, list[tuple[Block, Entry]]] = {}
 
     def check(self, block: Block) -> None:
         """One block, for unknown inputs."""
-        self.computed_names = False
         draft = FunctionDraft(block.name, block.name, "block", block.span)
         params: dict[str, Any] = {}
         frame = Frame(draft, params, self.home, stack=(block,))
@@ -52,17 +56,34 @@ class _Checker(Elaborator):
         except (Poisoned, Abandoned):
             return
 
+    def find_cycles(self, stack: tuple[Block, ...]) -> None:
+        """Records a block that calls itself through others; each cycle where its first block's round closes."""
+        for callee, entry in self.calls.pop(stack[-1].name, ()):
+            if any(callee is block for block in stack):
+                names = [block.name for block in stack]
+                chain = " → ".join([*names[names.index(callee.name) :], callee.name])
+                self.diagnostics.add("E0309", f"the block `{callee.name}` calls itself: {chain}", entry.operator.span)
+            else:
+                self.find_cycles((*stack, callee))
+
+    def block(
+        self,
+        entry: Entry,
+        block: Block,
+        home: Home,
+        arguments: Any,
+        spans: SpanTree,
+        own_name: str | None,
+        site: Site,
+    ) -> Bound:
+        """A call, noted: the block itself is checked once, not for each call."""
+        if home is self.home and block is not site.frame.stack[-1]:
+            self.calls.setdefault(site.frame.stack[-1].name, []).append((block, entry))
+        return super().block(entry, block, home, arguments, spans, own_name, site)
+
     def active(self, entry: Entry, site: Site) -> bool:
         """A condition that can't be decided may hold."""
         return super().active(entry, site) is not False
-
-    def target(self, target: Text, site: Site) -> str:
-        """A name that can't be computed may be any."""
-        try:
-            return super().target(target, site)
-        except Poisoned:
-            self.computed_names = True
-            raise
 
     def rows(self, entry: Entry, site: Site) -> Iterator[dict[str, Any]]:
         """A loop of unknown length runs once."""
@@ -74,8 +95,7 @@ class _Checker(Elaborator):
 
     def value(self, name: str, span: Span, frame: Frame) -> Bound:
         """A path into a group whose layers are unknown says nothing."""
-        known = name in frame.values
-        if not known and (self.computed_names or "." in name):
+        if name not in frame.values and "." in name:
             raise Poisoned
         return super().value(name, span, frame)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from specdl.diagnostics import Note, did_you_mean
@@ -136,7 +137,7 @@ class Networks(Calls):
             if wanted is None:
                 self.outputs(draft, frame, last, spec.outputs, spec.spans.child("outputs"), span)
             else:
-                self.outputs(draft, frame, last, wanted, wanted_spans, entry.span)
+                self.outputs(draft, replace(frame, notes=site.frame.notes), last, wanted, wanted_spans, entry.span)
         except Poisoned:
             draft.outputs.clear()
             return draft

@@ -133,6 +133,8 @@ class Resolver:
         found = self.path(name, frame) if "." in name else None
         if found is not None:
             return found
+        if frame.names_lost:
+            raise Poisoned
         raise self.fail(frame, "E0306", f"there is no value `{name}` here", span, help=self.value_help(name, frame))
 
     def value_help(self, name: str, frame: Frame) -> str | None:

@@ -37,7 +37,10 @@ class Home:
 
 @dataclass(slots=True)
 class Frame:
-    """One elaboration of a block, network or step: its parameters and its values, shared by groups and loops."""
+    """One elaboration of a block, network or step: its parameters and its values, shared by groups and loops.
+
+    `names_lost`: a mistake kept a loop from naming its values, or a name from being computed.
+    """
 
     draft: FunctionDraft
     params: Mapping[str, Any]
@@ -46,6 +49,7 @@ class Frame:
     groups: dict[str, FunctionDraft] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     stack: tuple[Block, ...] = ()
+    names_lost: bool = False
 
 
 class UnknownType(Exception):

@@ -205,7 +205,9 @@ def parse_file(
             "E0114",
             "`loss` and `losses` exclude each other",
             spans.key("loss"),
-            help="`loss` is short for one term of `losses`",
+            help="`loss` is short for one term of `losses`"
+            if spans.key("loss").file == spans.key("losses").file
+            else "take the base's away: `loss: null` or `losses: null`",
         )
     blocks = {
         name: block

@@ -183,10 +183,10 @@ def _nearest_file(owner: Path | None, wanted: str) -> str | None:
                 names = [item.name for item in entries if _may_be_meant(item, last)]
         except OSError:
             return None
-        name = nearest(step, names)
+        name = f"{step}.yaml" if last and f"{step}.yaml" in names else nearest(step, names)
         if name is None:
             listing = ", ".join(f"`{found}{name}`" for name in sorted(names)[:8])
-            return f"there are {listing}" if last and listing else None
+            return f"there is {listing}" if last and listing else None
         found, folder = f"{found}{name}{'' if last else '/'}", folder / name
     return f"did you mean `{found}`?"
 

@@ -70,7 +70,8 @@ class NetworkTwice(nn.Module):
 
     def forward(self, left, right):
         eye, _ = self.eye(left)  # [N, 4, 8, 8]
+        eye_again, _ = self.eye(right)  # [N, 4, 8, 8]
         whole = self.whole(right)  # [N, 10]
-        low = eye + 1
+        low = eye + eye_again
         x = self.logits(whole)
         return low, x
