@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specdl.analysis.classes import check_classes
 from specdl.analysis.cost import Cost, cost
 from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
 from specdl.elaborate import bind_sections, elaborate
@@ -194,6 +193,8 @@ def _compile(
     fields = None if recipe is None or recipe.data is None else recipe.data.fields
     program = elaborate(elaborator, fields)
     if program is not None and recipe is not None and recipe.data is not None:
+        from specdl.analysis.classes import check_classes
+
         check_classes(program, recipe.data, diagnostics)
     diagnostics.raise_if_failed()
     assert program is not None

@@ -179,6 +179,9 @@ def _yaml_help(problem: str, text: str, span: Span) -> str | None:
         return "a value that holds `: ` must be quoted"
     if "\\t" in problem or "\t" in line[: len(line) - len(line.lstrip())]:
         return "indent with spaces, not with tabs"
+    cut = re.search(r"\$\([^)]*[\[\]].*?\)", line)
+    if cut is not None and "did not find expected" in problem:
+        return f'inside `[ ]` and `{{ }}`, quote an expression that holds `[`, `]` or `,`: `"{cut.group()}"`'
     if "did not find expected" in problem or "expected <block end>" in problem:
         return "check the indentation, and that every `[`, `{` and quote is closed"
     return None

@@ -6,14 +6,19 @@ bounds` in the middle of a run.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from specdl.diagnostics import Diagnostics, Note
 from specdl.ir.program import Program
-from specdl.objectives.losses import Loss
-from specdl.spec.recipe import Data
+
+if TYPE_CHECKING:
+    from specdl.spec.recipe import Data
 
 
 def check_classes(program: Program, data: Data, diagnostics: Diagnostics) -> None:
     """Records a mistake for each loss term whose target counts more classes than its input scores."""
+    from specdl.objectives.losses import Loss  # here, since a spec without data needs none
+
     for step in program.steps:
         function = program.functions[step.function]
         fields = {value.name for value in function.inputs}

@@ -129,8 +129,10 @@ _PAIRS: tuple[tuple[Callable[[int], int], Callable[[int], int]], ...] = (
     (lambda place: 64 * (place + 1), lambda place: 64 * (place + 2)),
     (lambda place: 2 + place, lambda place: 3 + place),
     (lambda place: 256 + place, lambda place: 300 + place),
+    (lambda place: 1024 * (place + 1), lambda place: 1280 * (place + 1)),
+    (lambda place: 8000 * (place + 1), lambda place: 9600 * (place + 1)),
 )
-"""Sizes of the symbol at a position: odd ones, multiples of 8 and 64, small ones, large ones."""
+"""Sizes of the symbol at a position: odd ones, multiples of 8 and 64, small, large, and half a second of sound."""
 
 
 def _case(module: nn.Module, program: Program, sizes: Sizes, seed: int) -> _Case:

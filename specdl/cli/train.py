@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -34,6 +35,8 @@ def command(
         prefix = "error: " if isinstance(error, TrainingFailed) else ""
         click.echo(f"{prefix}{error}", err=True)
         return error.exit_code
+    if os.environ.get("RANK", "0") != "0":  # of several processes, the first one tells
+        return 0
     if as_json:
         print_json({"run": str(run.folder), "metrics": run.metrics})
         return 0

@@ -141,6 +141,10 @@ def _root(spec: Spec) -> FunctionDraft:
     return FunctionDraft(spec.name, spec.name, "network", spec.spans.key("layers"))
 
 
+_DTYPES = {"long": "int64", "int": "int64", "float": "float32", "double": "float64", "half": "float16"}
+"""Other words for dtypes."""
+
+
 def _input(name: str, data: Any, elaborator: Elaborator, draft: FunctionDraft, frame: Frame) -> Ref:
     spec, diagnostics = elaborator.spec, elaborator.diagnostics
     spans = spec.spans.child("inputs", name)
@@ -175,7 +179,9 @@ def _input(name: str, data: Any, elaborator: Elaborator, draft: FunctionDraft, f
             "E0203",
             f"there is no dtype {show(dtype)}",
             spans.at("dtype"),
-            help=did_you_mean(str(dtype), DTYPES) or f"one of {', '.join(DTYPES)}",
+            help=f"write `{_DTYPES[dtype]}`"
+            if isinstance(dtype, str) and dtype in _DTYPES
+            else did_you_mean(str(dtype), DTYPES) or f"one of {', '.join(DTYPES)}",
         )
         return broken
     try:
@@ -195,11 +201,11 @@ def _input(name: str, data: Any, elaborator: Elaborator, draft: FunctionDraft, f
         whole = isinstance(size, int) and not isinstance(size, bool)
         if isinstance(size, SymDim) or (whole and 1 <= size <= MAX_INPUT_SIZE):
             dims.append(size)
-        elif isinstance(size, str) and size.isidentifier() and size != "N":
+        elif isinstance(size, str) and size.isidentifier() and size not in {"N", "None"}:
             dims.append(symbol(size))
         else:
             help = "a number from 1, or a name such as `T` for a size known at run time"
-            if size in ("N", None, -1):
+            if index == 0 and size in ("N", "None", None, -1):
                 help = "the batch is implied: leave it out"
             elif whole and size > MAX_INPUT_SIZE:
                 help = f"a size is at most {MAX_INPUT_SIZE:,}"

@@ -22,7 +22,7 @@ from specdl.ops.base import Op, TypeRuleError
 from specdl.ops.compute import Compute, ComputeError, parse_compute
 from specdl.source import SpanTree
 from specdl.spec.entries import STRUCTURAL, Entry, unknown_operator_help
-from specdl.spec.expressions import ExpressionError, pieces
+from specdl.spec.expressions import ExpressionError, never_closes, pieces
 from specdl.spec.file import Block, Spec
 from specdl.spec.overrides import REQUIRED
 from specdl.spec.validate import show, validate
@@ -104,6 +104,9 @@ class Calls(Resolver):
             raise Poisoned  # it is a block that couldn't be read, or may be one of a file that couldn't
         if cls is None:
             help = self.unknown_callable_help(name, home.spec)
+            if site.draft.layer(name) is not None:
+                listed = "" if entry.inputs is None else f"({', '.join(str(item.value) for item in entry.inputs)})"
+                help = f"`{name}` is a layer; to run it again, write `call{listed}: {name}`"
             raise self.fail(site.frame, "E0205", f"there is no operator or block `{name}`", name_span, help=help)
         try:
             op = self.operator(cls, name, arguments, spans, site)
@@ -167,7 +170,12 @@ class Calls(Resolver):
         elif cls.main is None:
             by_name = f"takes its arguments by name: {', '.join(cls.model_fields)}"
             takes = by_name if cls.model_fields else "takes no arguments"
-            raise self.fail(site.frame, "E0203", f"`{name}` {takes}, got {show(value)}", spans.span)
+            help = None
+            if name in self.losses and isinstance(value, (int, float)):
+                help = f"the weight of a term is written `{{weight: {value}}}`"
+            elif isinstance(value, tuple) and value and all(isinstance(item, str) for item in value):
+                help = f"inputs stand in parentheses: `{name}({', '.join(value)})`"
+            raise self.fail(site.frame, "E0203", f"`{name}` {takes}, got {show(value)}", spans.span, help=help)
         else:
             fields = {cls.main: value}
             spans = SpanTree(spans.span, {cls.main: spans.span}, {cls.main: spans})
@@ -352,6 +360,10 @@ class Calls(Resolver):
             if not block.params:
                 raise self.fail(site.frame, "E0203", f"the block `{block.name}` has no parameters", spans.span)
             return {next(iter(block.params)): self.resolve(arguments, spans, site.scope)}
+        for key, value in arguments.items():
+            if isinstance(value, str) and never_closes(value):
+                # YAML cut it at its comma, so the next keys are its other half: say only that.
+                self.resolve(value, spans.child(key), site.scope)
         listing = ", ".join(f"`{name}`" for name in block.params)
         failed = False
         for key in arguments:
@@ -563,7 +575,8 @@ class Calls(Resolver):
         """`call(x): head`: a layer that exists, run again with the same weights."""
         draft, frame = site.draft, site.frame
         wanted = self.resolve(entry.arguments, entry.spans, site.scope)
-        node = self.layer_to_call(wanted, entry, site)
+        path = self.layer_to_call(wanted, entry, site)
+        node = path[-1]
         callee = node.callee
         if isinstance(callee, FunctionDraft) and len(callee.arguments) > 1:
             message = f"`{wanted}` reads several values of its level, so it can't be called again"
@@ -588,27 +601,32 @@ class Calls(Resolver):
             raise self.fail(frame, "E0204", message, entry.spans.span, notes=notes)
         name = draft.free_layer_name(f"{node.name}_again")
         target = callee.key if isinstance(callee, FunctionDraft) else callee
-        again = NodeDraft(name, target, inputs, [], outputs, entry.span, False, node.output_names, shares=str(wanted))
+        again = NodeDraft(name, target, inputs, [], outputs, entry.span, False, node.output_names, shares=path)
         self.enter(again, entry, site)
+        if isinstance(callee, FunctionDraft):
+            callee.calls_again.append((draft, again))
         return self.finish(again, own_name, draft)
 
-    def layer_to_call(self, wanted: Any, entry: Entry, site: Site) -> NodeDraft:
-        """The layer that a `call` names. Raises `Poisoned`."""
+    def layer_to_call(self, wanted: Any, entry: Entry, site: Site) -> tuple[NodeDraft, ...]:
+        """The layer that a `call` names, behind the groups that hold it. Raises `Poisoned`."""
         owner: FunctionDraft | None = site.draft
         while owner is not None and isinstance(wanted, str):
-            node = _find_layer(owner, wanted)
-            if node is not None and owner is site.draft:
-                return node
-            if node is not None:
+            path = _find_layer(owner, wanted)
+            if path and owner is site.draft:
+                return path
+            if path:
                 raise self.fail(
                     site.frame,
                     "E0312",
                     f"`{wanted}` belongs to the level around this group, so the group can't call it",
                     entry.spans.span,
                     help="call it outside the group, or leave the group unnamed",
-                    notes=[Note("the layer is here", node.span)],
+                    notes=[Note("the layer is here", path[-1].span)],
                 )
             owner = owner.parent
+        known = site.frame.values.get(wanted) if isinstance(wanted, str) else None
+        if isinstance(known, Ref) and known.type is None:
+            raise Poisoned  # a mistake in that layer
         raise self.fail(
             site.frame,
             "E0312",
@@ -655,15 +673,17 @@ def _name_of(frame: Frame, value: Bound) -> str:
     return "output"
 
 
-def _find_layer(draft: FunctionDraft, path: str) -> NodeDraft | None:
-    """A layer by its path below `draft`."""
-    node: NodeDraft | None = None
-    for position, step in enumerate(path.split(".")):
-        if position:
-            if node is None or not isinstance(node.callee, FunctionDraft):
-                return None
-            draft = node.callee
+def _find_layer(draft: FunctionDraft, path: str) -> tuple[NodeDraft, ...]:
+    """A layer by its path below `draft`, behind the layers that lead to it; empty where there is none."""
+    found: list[NodeDraft] = []
+    for step in path.split("."):
+        if found:
+            callee = found[-1].callee
+            if not isinstance(callee, FunctionDraft):
+                return ()
+            draft = callee
         node = draft.layer(step)
         if node is None:
-            return None
-    return node
+            return ()
+        found.append(node)
+    return tuple(found)

@@ -39,7 +39,8 @@ class NodeDraft:
     span: Span
     has_weights: bool
     output_names: tuple[str, ...] = ()
-    shares: str | None = None
+    shares: tuple[NodeDraft, ...] = ()
+    """The layer whose weights a `call` uses, below those that hold it: their names may still change."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +61,7 @@ class FunctionDraft:
     training_outputs: int = 0
     residuals: list[Residual] = field(default_factory=list)
     call: NodeDraft | None = None
+    calls_again: list[tuple[FunctionDraft, NodeDraft]] = field(default_factory=list)
     position: int = 0
     arguments: list[Ref | None] = field(default_factory=list)
     _captured: dict[str, Ref] = field(default_factory=dict)
@@ -110,6 +112,9 @@ class FunctionDraft:
             self.output_names.append(inner.name)
             self.call.outputs.append(name)
             self.call.types.append(inner.type)
+            for owner, again in self.calls_again:
+                again.outputs.append(owner.unique(name))
+                again.types.append(inner.type)
             found = Ref(self.parent, name, inner.type, span or inner.span)
             self._exported[inner.name] = found
         return found
@@ -201,7 +206,7 @@ def freeze(draft: FunctionDraft, functions: dict[str, Function]) -> None:
                 outputs=tuple(node.outputs),
                 types=tuple(node.types),
                 span=node.span,
-                shares=node.shares,
+                shares=".".join(layer.name for layer in node.shares) or None,
             )
         )
     functions[draft.key] = Function(

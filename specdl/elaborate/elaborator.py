@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from specdl.diagnostics import Note, did_you_mean
+from specdl.diagnostics import Note
 from specdl.elaborate.calls import MAX_FAILURES, MAX_LAYERS, MAX_NESTING, MAX_STEPS
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
 from specdl.elaborate.networks import Networks
@@ -20,10 +20,11 @@ from specdl.ir.dims import SymDim
 from specdl.ir.program import Residual
 from specdl.ops import OPERATORS
 from specdl.source import SpanTree
-from specdl.spec.entries import Entry, Text
+from specdl.spec.entries import Entry, Text, unknown_operator_help
 from specdl.spec.expressions import ExpressionError, substitute
 from specdl.spec.validate import show
 
+_DOLLAR = re.compile(r"\$\(?([A-Za-z_][A-Za-z0-9_]*)\)?")
 _LOOPS = {"repeat", "for"}
 _STRUCTURES = {"sequence", "repeat", "for", "residual", "branches"}
 
@@ -77,7 +78,7 @@ class Elaborator(Networks):
                 raise Abandoned from None
             targets = [target.value for target in entry.targets if "$" not in target.value]
             if entry.operator.value in _LOOPS or len(targets) < len(entry.targets):
-                site.frame.names_lost = True
+                site.frame.lost.append(entry)
             result = Ref(site.draft, "", None, entry.span)
         self.bind(entry, targets, result, site)
         return result[0] if isinstance(result, tuple) and (targets or entry.operator.value != "branches") else result
@@ -117,8 +118,13 @@ class Elaborator(Networks):
             return None
         if isinstance(value, bool):
             return value
+        written = entry.when
+        help = "write a condition: `when: $(stride != 1)`"
+        if isinstance(written, str) and "$" in written and isinstance(value, str):
+            value = written  # the same in every iteration
+            help = f"the whole condition stands in `$( )`: `when: $({_DOLLAR.sub(chr(92) + '1', written)})`"
         message = f"`when` must be true or false, got {show(value)}"
-        self.fail(site.frame, "E0402", message, spans.span, help="write a condition: `when: $(stride != 1)`")
+        self.fail(site.frame, "E0402", message, spans.span, help=help)
         return None
 
     def dispatch(self, entry: Entry, own_name: str | None, site: Site) -> Bound:
@@ -184,7 +190,8 @@ class Elaborator(Networks):
                 raise Poisoned
             inner = localize(item, group)
             wanted = own_name or group.name
-            refs.append(group.export(inner, wanted if wanted.isidentifier() else None, entry.span))
+            place = inner.span if group.kind == "iteration" else entry.span
+            refs.append(group.export(inner, wanted if wanted.isidentifier() else None, place))
         return tuple(refs) if isinstance(result, tuple) else refs[0]
 
     def contents(self, entry: Entry, site: Site, numbering: bool) -> Bound:
@@ -244,7 +251,9 @@ class Elaborator(Networks):
         else:
             what = f"`{value}`, which is only known at run time" if isinstance(value, SymDim) else show(value)
             message = f"`repeat` needs a number of times, got {what}"
-            raise self.fail(site.frame, "E0404", message, entry.spans.span)
+            known = {**self.params, **site.frame.params, **site.loop}
+            help = f"`{value}` is a parameter: write `${value}`" if isinstance(value, str) and value in known else None
+            raise self.fail(site.frame, "E0404", message, entry.spans.span, help=help)
         if count > MAX_LAYERS:
             raise self.fail(site.frame, "E0210", f"a loop may have {MAX_LAYERS:,} iterations", entry.spans.span)
         for index in range(count):
@@ -345,7 +354,8 @@ class Elaborator(Networks):
         name = self.text(entry.merge, site.scope)
         cls = OPERATORS.get(name)
         if cls is None or not cls.inputs or not (cls.inputs[0].startswith("*") or len(cls.inputs) == len(paths)):
-            help = did_you_mean(name, ["concat", "add", "mul", "stack"])
+            merges = ["concat", "add", "mul", "stack"]
+            help = unknown_operator_help(name, merges) or f"e.g. {', '.join(f'`{item}`' for item in merges)}"
             raise self.fail(
                 site.frame, "E0205", f"`{name}` can't merge {len(paths)} paths", entry.merge.span, help=help
             )

@@ -99,6 +99,6 @@ class _Checker(Elaborator):
             raise Poisoned
         return super().value(name, span, frame)
 
-    def layer_to_call(self, wanted: Any, entry: Entry, site: Site) -> NodeDraft:
+    def layer_to_call(self, wanted: Any, entry: Entry, site: Site) -> tuple[NodeDraft, ...]:
         """Layers over unknown values were not made."""
         raise Poisoned

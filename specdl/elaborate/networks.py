@@ -6,7 +6,6 @@ even elaborated, so a classifier can't complain about images that are only looke
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,8 +17,7 @@ from specdl.elaborate.prune import prune
 from specdl.elaborate.scopes import UNKNOWN, Bound, EntryScope, Frame, Home, Poisoned, Site
 from specdl.ir.types import TensorType
 from specdl.source import SpanTree
-from specdl.spec.entries import Entry
-from specdl.spec.expressions import pieces
+from specdl.spec.entries import Entry, may_name
 from specdl.spec.file import Spec
 from specdl.spec.overrides import REQUIRED, apply_variant
 from specdl.spec.validate import show
@@ -173,21 +171,6 @@ def _heads(wanted: Any) -> set[str]:
 def _until(entries: Sequence[Entry], names: set[str]) -> Sequence[Entry]:
     """The entries up to the last one that may give a value one of these names."""
     for position in range(len(entries) - 1, -1, -1):
-        if any(_may_name(entries[position], name) for name in names):
+        if any(may_name(entries[position], name) for name in names):
             return entries[: position + 1]
     return entries
-
-
-def _may_name(entry: Entry, name: str) -> bool:
-    """Whether the entry, or one inside of it, may give a value this name; names may hold expressions."""
-    if any(_matches(target.value, name) for target in entry.targets):
-        return True
-    inner = (*entry.body, *(entry.shortcut or ()), *(item for path in entry.paths for item in path))
-    return any(_may_name(item, name) for item in inner)
-
-
-def _matches(target: str, name: str) -> bool:
-    if "$" not in target:
-        return target == name
-    pattern = "".join(".*" if piece.expression else re.escape(piece.text) for piece in pieces(target))
-    return re.fullmatch(pattern, name) is not None

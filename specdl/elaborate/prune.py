@@ -22,8 +22,8 @@ def prune(draft: FunctionDraft) -> None:
             continue
         if not shared and isinstance(node.callee, FunctionDraft):
             _narrow(node, node.callee, wanted)
-        if node.shares is not None:
-            whole.add(node.shares.split(".")[0])
+        if node.shares:
+            whole.add(node.shares[0].name)
         inputs = node.callee.arguments if isinstance(node.callee, FunctionDraft) else node.inputs
         wanted.update(ref.name for ref in inputs if ref is not None)
         kept.append(position)

@@ -9,8 +9,10 @@ from typing import Any
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
 from specdl.elaborate.scopes import ABSENT, UNKNOWN, Absent, Bound, EntryScope, Frame, Home, Poisoned, Site, UnknownType
+from specdl.ops import OPERATORS
+from specdl.ops.base import Op
 from specdl.source import SpanTree
-from specdl.spec.entries import Argument, Entry, Text
+from specdl.spec.entries import Argument, Entry, Text, may_name
 from specdl.spec.expressions import ATTRIBUTES, ExpressionError, substitute
 from specdl.spec.file import Spec
 from specdl.spec.overrides import REQUIRED
@@ -112,14 +114,20 @@ class Resolver:
         help = "leave the entry out then: `when: $(given(mask))`"
         return self.fail(frame, "E0307", message, entry.operator.span, help=help)
 
-    def read(self, argument: Argument, site: Site) -> Bound:
+    def read(self, argument: Argument, site: Site, operator: str = "") -> Bound:
         """The value that an argument in a head's parentheses names. Raises `Poisoned`."""
         name = argument.value
         if isinstance(name, str) and "$" in name:
             name = self.resolve(name, SpanTree(argument.span, inner=argument.span), site.scope)
         if not isinstance(name, str):
             message = f"`{name}` is a number, but the inputs of a layer are values"
-            raise self.fail(site.frame, "E0306", message, argument.span, help="compute with numbers: `compute: 2 * x`")
+            help = "compute with numbers: `compute: 2 * x`"
+            cls, block = OPERATORS.get(operator), self.spec.blocks.get(operator)
+            if argument.keyword is not None:
+                help = f"arguments stand behind the colon: `{operator}: {{{argument.keyword}: {name}}}`"
+            elif (cls is not None and cls.main is not None) or (block is not None and block.params):
+                help = f"arguments stand behind the colon: `{operator}: {name}`"
+            raise self.fail(site.frame, "E0306", message, argument.span, help=help)
         if name == "_":
             if site.flow is None:
                 raise self.no_flow(site.frame, argument.span)
@@ -133,7 +141,7 @@ class Resolver:
         found = self.path(name, frame) if "." in name else None
         if found is not None:
             return found
-        if frame.names_lost:
+        if any(may_name(entry, name.split(".")[0]) for entry in frame.lost):
             raise Poisoned
         raise self.fail(frame, "E0306", f"there is no value `{name}` here", span, help=self.value_help(name, frame))
 
@@ -153,7 +161,11 @@ class Resolver:
             return f"`{name}` is a parameter: write `${name}`"
         if frame.draft.layer(name) is not None:
             return f"the layer is there, but its value has no name: write `{name} = …`"
-        return did_you_mean(name, frame.values)
+        close = did_you_mean(name, frame.values)
+        if close is None and frame.draft.kind == "step":
+            return f"there are {', '.join(f'`{known}`' for known in frame.values)}"
+        made = [node.name for node in frame.draft.nodes if isinstance(node.callee, Op) and node.callee.operator == name]
+        return f"the value of that `{name}` is called `{made[-1]}`" if close is None and made else close
 
     def path(self, name: str, frame: Frame) -> Bound | None:
         """`features.3`, `blocks.*`, or an output of a block call such as `fpn.p2`."""
@@ -237,7 +249,10 @@ class Resolver:
         missing = [] if variadic else [port for port in required if port not in bound]
         if missing or (variadic and not many):
             missing_name = missing[0] if missing else plain[0]
-            raise self.fail(site.frame, "E0307", f"`{name}` needs its input `{missing_name}`", entry.operator.span)
+            empty = entry.inputs == () and len(required) == 1
+            help = f"for the value above, leave the parentheses out: `{name}`" if empty else None
+            message = f"`{name}` needs its input `{missing_name}`"
+            raise self.fail(site.frame, "E0307", message, entry.operator.span, help=help)
         for port, value in [(plain[0], value) for value in many] if variadic else bound.items():
             if isinstance(value, Absent) and (variadic or port in required):
                 raise self.not_given(f"`{name}` needs its input `{port}`", entry, site.frame)
@@ -252,7 +267,7 @@ class Resolver:
         failed = False
         for index, argument in enumerate(entry.inputs or ()):
             try:
-                value = self.read(argument, site)
+                value = self.read(argument, site, name)
             except Poisoned:
                 failed = True
                 continue

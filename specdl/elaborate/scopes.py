@@ -9,6 +9,7 @@ from typing import Any
 from specdl.diagnostics import Note
 from specdl.elaborate.drafts import FunctionDraft, Ref
 from specdl.ir.types import TensorType
+from specdl.spec.entries import Entry
 from specdl.spec.expressions import ExpressionError
 from specdl.spec.file import Block, Spec
 
@@ -39,7 +40,7 @@ class Home:
 class Frame:
     """One elaboration of a block, network or step: its parameters and its values, shared by groups and loops.
 
-    `names_lost`: a mistake kept a loop from naming its values, or a name from being computed.
+    `lost` are entries whose values have no names, because of a mistake in a loop's header or in a name.
     """
 
     draft: FunctionDraft
@@ -49,7 +50,7 @@ class Frame:
     groups: dict[str, FunctionDraft] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     stack: tuple[Block, ...] = ()
-    names_lost: bool = False
+    lost: list[Entry] = field(default_factory=list)
 
 
 class UnknownType(Exception):

@@ -24,6 +24,9 @@ from specdl.ops.compute import Apply, Compute, ComputeError, ComputeTree, Consta
 from specdl.ops.index import Index, Item, Slice
 from specdl.ops.text import infix, literal, prefix
 
+_PYTORCH = {"cat": "concat", "view": "reshape", "mm": "matmul", "bmm": "matmul"}
+"""PyTorch's words that are others here."""
+
 MAX_LENGTH = 2_000
 MAX_DEPTH = 32
 MAX_BITS = 256
@@ -142,6 +145,9 @@ class _Reader:
                 return self.call(node, name, depth)
             case ast.List() | ast.Tuple():
                 raise self.fail(node, "a list can only stand as an argument", "join values with `concat` or `stack`")
+            case ast.Call(func=ast.Attribute(attr=name)):
+                help = f"call it as a function: `{_PYTORCH.get(name, name)}(x, …)`"
+                raise self.fail(node, "values have no methods, and modules no functions here", help)
             case ast.Attribute():
                 return Ref(self.path(node))
             case _:

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from specdl.ir.types import TensorType
 from specdl.ops.base import Call, Family, OnnxGraph, Op, TypeRuleError, Weight
 
+_INTEGERS = "give the input its dtype, `{shape: [T], dtype: int64}`, or `cast` the value to int64"
+
 
 class Embedding(Op):
     """Replaces each index by its row of a learned table: `[...]` of integers -> `[..., embedding_dim]`."""
@@ -29,7 +31,7 @@ class Embedding(Op):
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         (x,) = types
         if x.dtype not in ("int64", "int32"):
-            raise TypeRuleError(f"expects integers (int64 or int32), got {x}", input=0, help="`cast` it to int64")
+            raise TypeRuleError(f"expects integers (int64 or int32), got {x}", input=0, help=_INTEGERS)
         return (TensorType((*x.shape, self.embedding_dim)),)
 
     def weights(self, *types: TensorType) -> tuple[Weight, ...]:

@@ -55,7 +55,9 @@ def require_nonempty(
             raise TypeRuleError(
                 f"output would have {name} 0: the {times(kernel)} window{dilated} is larger than"
                 f" the {times(x.shape[2:])} input{', even padded' if padded else ''}",
-                help="make the window smaller, add padding, or stride less in the layers before",
+                help="the channels come first: [C, H, W]"
+                if len(x.shape) == 4 and x.shape[-1] in (1, 3, 4) and x.shape[1] == x.shape[2]
+                else "make the window smaller, add padding, or stride less in the layers before",
                 input=0,
             )
 

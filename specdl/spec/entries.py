@@ -14,7 +14,7 @@ from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.source import SpanTree, resolve_scalar
-from specdl.spec.expressions import closing
+from specdl.spec.expressions import ExpressionError, closing, pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,24 @@ def parse_entries(data: Any, spans: SpanTree, diagnostics: Diagnostics, *, where
         return ()
     parsed = (parse_entry(item, spans.child(index), diagnostics) for index, item in enumerate(data))
     return tuple(entry for entry in parsed if entry is not None)
+
+
+def may_name(entry: Entry, name: str) -> bool:
+    """Whether the entry, or one inside of it, may give a value this name; names may hold expressions."""
+    if any(_matches(target.value, name) for target in entry.targets):
+        return True
+    inner = (*entry.body, *(entry.shortcut or ()), *(item for path in entry.paths for item in path))
+    return any(may_name(item, name) for item in inner)
+
+
+def _matches(target: str, name: str) -> bool:
+    if "$" not in target:
+        return target == name
+    try:
+        parts = pieces(target)
+    except ExpressionError:
+        return True
+    return re.fullmatch("".join(".*" if part.expression else re.escape(part.text) for part in parts), name) is not None
 
 
 def parse_entry(data: Any, spans: SpanTree, diagnostics: Diagnostics) -> Entry | None:
@@ -259,6 +277,9 @@ def parse_head(
             return None  # the other half of a head that YAML cut at its comma
         if word.startswith("$"):
             fail("E0107", "an operator's name can't be an expression here", offset, len(word), f"write `use: {word}`")
+        elif (expression := _as_compute(stripped)) is not None:
+            name = f"{left.strip()} = " if equals is not None else ""
+            fail("E0107", f"`{word}` is not an operator", offset, len(word), f"write `{name}compute: {expression}`")
         elif " " in word and equals is None:
             first, _, rest = word.partition(" ")
             fail(
@@ -313,6 +334,11 @@ def parse_head(
     return tuple(targets), operator, tuple(inputs)
 
 
+def _as_compute(text: str) -> str | None:
+    """The text where it is arithmetic or an index, which `compute` is for."""
+    return text if re.fullmatch(r"[\w.]+\s*([-+*/@]\s*[\w.(]|\[).*|-\s*[\w.(].*", text) else None
+
+
 def _input(text: str, offset: int, place: Span) -> Argument | None:
     keyword: str | None = None
     span = place.part(offset, len(text))
@@ -321,7 +347,7 @@ def _input(text: str, offset: int, place: Span) -> Argument | None:
         keyword, text = text[:equals].strip(), text[equals + 1 :].strip()
         if not _NAME.match(keyword):
             return None
-    if "$" in text:
+    if "$" in text and not text.startswith("["):
         return Argument(text, keyword, span)
     value = resolve_scalar(text)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -330,6 +356,8 @@ def _input(text: str, offset: int, place: Span) -> Argument | None:
 
 
 def _input_help(text: str) -> str | None:
+    if text.startswith("["):
+        return f"inputs are listed without brackets: `{text.strip('[]')}`"
     if re.search(r"[-+*/\[]", text):
         return "inputs are names of values; compute on a line of its own: `y = compute: …`"
     return None
@@ -371,7 +399,10 @@ def _split(text: str, offset: int) -> list[tuple[int, str]]:
 
 def unknown_operator_help(name: str, known: list[str]) -> str | None:
     """What to write instead of an operator that doesn't exist."""
-    elsewhere = _OTHER_LIBRARIES.get(name.lower().replace("_", ""))
+    plain = name.lower().replace("_", "")
+    elsewhere = _OTHER_LIBRARIES.get(plain)
+    if elsewhere is None and plain.endswith("loss"):  # PyTorch's `mse_loss` and `CrossEntropyLoss`
+        elsewhere = next((item for item in known if item.replace("_", "") == plain.removesuffix("loss")), None)
     if elsewhere is not None and elsewhere in known:
         return f"it is called `{elsewhere}` here"
     return did_you_mean(name.lower(), known)
@@ -398,6 +429,10 @@ _OTHER_LIBRARIES: dict[str, str] = {
     "avgpool2d": "avg_pool2d",
     "averagepooling2d": "avg_pool2d",
     "globalaveragepooling2d": "adaptive_avg_pool2d",
+    "globalaveragepool": "adaptive_avg_pool2d",
+    "globalavgpool": "adaptive_avg_pool2d",
+    "globalavgpool2d": "adaptive_avg_pool2d",
+    "globalaveragepool2d": "adaptive_avg_pool2d",
     "adaptiveavgpool2d": "adaptive_avg_pool2d",
     "concatenate": "concat",
     "cat": "concat",

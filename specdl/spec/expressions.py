@@ -132,6 +132,12 @@ def closing(text: str, start: int) -> int | None:
     return None
 
 
+def never_closes(text: str) -> bool:
+    """Whether a `$(` in a YAML string has lost its other end."""
+    start = text.rfind("$(")
+    return start >= 0 and closing(text, start + 1) is None
+
+
 def substitute(text: str, scope: Scope) -> Any:
     """The value of a YAML string: an expression's own value, or text with the expressions' values in it."""
     if "$" not in text:

@@ -220,6 +220,6 @@ def choose(name: str, table: Mapping[str, Any], span: Span, diagnostics: Diagnos
     if name in table:
         return table[name]
     listing = ", ".join(f"`{key}`" for key in sorted(table)) if len(table) <= 12 else None
-    help = did_you_mean(name, table) or (f"known: {listing}" if listing else None)
+    help = did_you_mean(name, table) or did_you_mean(name.lower(), table) or (f"known: {listing}" if listing else None)
     diagnostics.add("E0206", f"there is no {what} `{name}`", span, help=help)
     return None

@@ -116,7 +116,7 @@ class _Loop:
         self.clipped_norm: torch.Tensor | None = None
         self.validated_step = -1
         self.resumed = resume is not None
-        self.folder = resume or engine.agree(_new_folder(model.name, folder) if engine.rank == 0 else Path())
+        self.folder = resume or engine.agree(_new_folder(model.name, folder, engine.rank))
         self.reports = Reports(self.folder, write=engine.rank == 0)
         self.started = time.perf_counter()
 
@@ -382,12 +382,15 @@ class _Loop:
             draw_curves(self.reports.file.rows(), self.folder / "curves.png", title=self.model.name)
 
 
-def _new_folder(name: str, wanted: Path | None) -> Path:
-    """The folder of a run that begins. Raises `SpecError` where the one that is wanted is in use."""
-    if wanted is None:
-        return new_run_folder(name)
-    require_unused(wanted)
-    return wanted
+def _new_folder(name: str, wanted: Path | None, rank: int) -> Path:
+    """The folder of a run that begins, made by the first process. Raises `SpecError` where it is in use.
+
+    All processes look at the one that is wanted, so that all of them end there.
+    """
+    if wanted is not None:
+        require_unused(wanted)
+        return wanted
+    return new_run_folder(name) if rank == 0 else Path()
 
 
 def _due(every: Every, unit: str, count: int) -> bool:

@@ -40,6 +40,7 @@ class Job:
     batch: int
     steps: int
     epochs: int
+    rounds: int
 
     @property
     def examples(self) -> int:
@@ -48,8 +49,8 @@ class Job:
 
 
 JOBS = {
-    "digits_cnn": Job("digits_cnn", (1, 8, 8), classes=10, batch=64, steps=60, epochs=5),
-    "resnet18": Job("resnet18", (3, 32, 32), classes=10, batch=16, steps=12, epochs=4),
+    "digits_cnn": Job("digits_cnn", (1, 8, 8), classes=10, batch=64, steps=60, epochs=5, rounds=9),
+    "resnet18": Job("resnet18", (3, 32, 32), classes=10, batch=16, steps=12, epochs=4, rounds=5),
 }
 
 OTHERS = {"Lightning": "lightning", "Keras": "keras"}
@@ -63,7 +64,7 @@ def run(quick: bool) -> Topic:
     for name, job in list(JOBS.items())[: 1 if quick else None]:
         arguments = {"name": name, "epochs": 2 if quick else job.epochs}
         ours = Side("specdl", specdl_trainer, arguments)
-        close = compare([ours, Side("by hand", by_hand, arguments)], 1 if quick else 9, title=f"step {name}")
+        close = compare([ours, Side("by hand", by_hand, arguments)], 1 if quick else job.rounds, title=f"step {name}")
         promises.append(
             at_most(f"training step, {name}, against the loop by hand", 1.02, close.ratio("specdl", "by hand"))
         )

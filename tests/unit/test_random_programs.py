@@ -215,7 +215,7 @@ def _operator(level: Level, flow: TensorType, keep: bool) -> Entry | list[Entry]
     general: list[tuple[str, Any]] = [
         ("linear", width if flag else {"out_features": width, "bias": False}),
         ("layer_norm", None),
-        ("rms_norm", None),
+        ("rms_norm", {"eps": 0.01}),  # the default, 1e-7, blows rounding errors up
         ("flatten", None),
         ("flatten", {"start_dim": 2}),
         ("transpose", {"dim0": 1, "dim1": -1}),
@@ -244,7 +244,7 @@ def _operator(level: Level, flow: TensorType, keep: bool) -> Entry | list[Entry]
         ("adaptive_avg_pool2d", 1),
         ("interpolate", {"scale_factor": 2, "mode": "bilinear" if flag else "nearest"}),
         ("pixel_shuffle", 2),
-        ("pixel_unshuffle", 2),
+        *([] if any(not isinstance(side, int) for side in flow.shape[1:]) else [("pixel_unshuffle", 2)]),
         ("dropout2d", 0.5),
         ("permute", [0, 2, 3, 1]),
         ("reshape", [size, -1]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from specdl.backends.diagram.model import Cluster
-from specdl.backends.diagram.paths import Bounds, Point, crosses, overlap
+from specdl.backends.diagram.paths import Bounds, Point, around, crosses, overlap
 from specdl.backends.diagram.style import LABEL_SIZE, text_width
 
 LABEL_HEIGHT = 10.0
@@ -45,13 +45,14 @@ def labels_aside(
         if center is not None
     }
     result = list(centers)
+    boundaries = [around(path) for path in paths]
     for number, center in enumerate(centers):
         if center is None:
             continue
         own = taken.pop(number)
-        around = (own[0] - _NEAR, own[1] - _NEAR, own[2] + _NEAR, own[3] + _NEAR)
-        near = [bounds for bounds in (*boxes, *taken.values()) if overlap(bounds, around)]
-        lines = [path for path in paths if crosses(path, around)]
+        field = (own[0] - _NEAR, own[1] - _NEAR, own[2] + _NEAR, own[3] + _NEAR)
+        near = [bounds for bounds in (*boxes, *taken.values()) if overlap(bounds, field)]
+        lines = [path for path, bounds in zip(paths, boundaries, strict=True) if _meet(bounds, field)]
         for dx, dy in _SHIFTS:
             moved = (own[0] + dx, own[1] + dy, own[2] + dx, own[3] + dy)
             if _is_free(moved, lines, near):
@@ -88,6 +89,11 @@ def missing_room(cluster: Cluster, center: Point, paths: Iterable[Sequence[Point
 def _with_gap(bounds: Bounds) -> Bounds:
     """The room of a title with what keeps lines from touching it."""
     return bounds[0] - _TITLE_GAP, bounds[1], bounds[2] + _TITLE_GAP, bounds[3]
+
+
+def _meet(a: Bounds, b: Bounds) -> bool:
+    """Whether two rectangles touch; that of a straight line has no area."""
+    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
 def _is_free(bounds: Bounds, paths: Iterable[Sequence[Point]], taken: Iterable[Bounds]) -> bool:

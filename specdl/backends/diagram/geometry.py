@@ -153,15 +153,14 @@ def title_rooms(drawing: Drawing, geometry: Geometry) -> dict[str, float]:
 
 def blocked(drawing: Drawing, geometry: Geometry) -> frozenset[Route]:
     """The routes that run through a box, because no lane was free."""
-    return frozenset(
-        route
-        for route in drawing.routes
-        if not route.via
-        for placed in geometry.routes
-        if (placed.tail, placed.head) == (route.tail, route.head)
-        for box in drawing.boxes()
-        if box.id not in {route.tail, route.head} and crosses(path_points(placed.path), geometry.boxes[box.id].bounds)
-    )
+    lines = {(item.tail, item.head): path_points(item.path) for item in geometry.routes}
+    found: set[Route] = set()
+    for route in drawing.routes:
+        points = [] if route.via else lines[route.tail, route.head]
+        others = (box.id for box in drawing.boxes() if box.id not in {route.tail, route.head})
+        if any(crosses(points, geometry.boxes[name].bounds) for name in others):
+            found.add(route)
+    return frozenset(found)
 
 
 def _around(bounds: Bounds, points: Sequence[Point]) -> Bounds:

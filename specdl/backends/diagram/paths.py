@@ -75,6 +75,12 @@ def crosses(points: Iterable[Point], bounds: Bounds, margin: float = 0.0) -> boo
 
 def _enters(start: Point, end: Point, bounds: Bounds) -> bool:
     """Whether some of a segment lies inside of a rectangle (Liang and Barsky's clipping)."""
+    (x, y), (next_x, next_y) = start, end
+    left, bottom, right, top = bounds
+    if (x <= left and next_x <= left) or (x >= right and next_x >= right):
+        return False
+    if (y <= bottom and next_y <= bottom) or (y >= top and next_y >= top):
+        return False
     first, last = 0.0, 1.0
     for axis in (0, 1):
         low, high = bounds[axis], bounds[axis + 2]
@@ -86,6 +92,12 @@ def _enters(start: Point, end: Point, bounds: Bounds) -> bool:
         near, far = sorted(((low - start[axis]) / step, (high - start[axis]) / step))
         first, last = max(first, near), min(last, far)
     return first < last
+
+
+def around(points: Sequence[Point]) -> Bounds:
+    """The smallest rectangle around some points."""
+    across, along = [x for x, _ in points], [y for _, y in points]
+    return min(across), min(along), max(across), max(along)
 
 
 def overlap(a: Bounds, b: Bounds) -> bool:

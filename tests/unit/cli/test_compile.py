@@ -18,19 +18,18 @@ import pytest
 
 import specdl as package
 from tests.conftest import SPECS
-from tests.unit.cli.conftest import Command, one_error
+from tests.unit.cli.conftest import Command, Done, one_error
 
 ZOO = sorted(path.name for path in SPECS.glob("*.yaml"))
 
 
-def failed(done: object, *words: str) -> None:
+def failed(done: Done, *words: str) -> None:
     """Asserts that a command ended in one line about the environment, exit code 4."""
-    code, err = done.code, done.err  # type: ignore[attr-defined]
-    assert code == 4, done
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
+    assert (done.code, done.out) == (4, ""), done
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
     for word in words:
-        assert word in err
+        assert word in done.err
 
 
 class TestSummary:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.unit.cli.conftest import Command, one_error
+from tests.unit.cli.conftest import Command, Done, one_error
 
 USES_A_RUN = {
     "eval": ("eval", "{run}"),
@@ -31,18 +31,18 @@ def images(folder: Path) -> None:
 @pytest.mark.parametrize("words", USES_A_RUN.values(), ids=USES_A_RUN.keys())
 @pytest.mark.usefixtures("images")
 class TestWrongRuns:
-    def use(self, specdl: Command, words: tuple[str, ...], run: object) -> object:
+    def use(self, specdl: Command, words: tuple[str, ...], run: object) -> Done:
         return specdl(*(word.format(run=run) for word in words))
 
     def test_no_run(self, specdl: Command, words: tuple[str, ...]) -> None:
         Path("empty").mkdir()
-        one_error(self.use(specdl, words, "empty"), "E0605", "is not the folder of a run", "`specdl train`")  # type: ignore[arg-type]
+        one_error(self.use(specdl, words, "empty"), "E0605", "is not the folder of a run", "`specdl train`")
 
     def test_a_folder_of_runs(self, specdl: Command, words: tuple[str, ...], trained: Path) -> None:
         Path("runs/tiny").mkdir(parents=True)
         shutil.copytree(trained, "runs/tiny/2030-01-01_00-00-00")
         one_error(
-            self.use(specdl, words, "runs/tiny"),  # type: ignore[arg-type]
+            self.use(specdl, words, "runs/tiny"),
             "E0605",
             "is not the folder of a run",
             "did you mean `runs/tiny/2030-01-01_00-00-00`?",
@@ -51,24 +51,24 @@ class TestWrongRuns:
     def test_a_run_without_checkpoints(self, specdl: Command, words: tuple[str, ...], trained: Path) -> None:
         shutil.copytree(trained, "run")
         shutil.rmtree("run/checkpoints")
-        one_error(self.use(specdl, words, "run"), "E0605", "`run` has no checkpoint `best` or `last`")  # type: ignore[arg-type]
+        one_error(self.use(specdl, words, "run"), "E0605", "`run` has no checkpoint `best` or `last`")
 
     def test_a_cut_checkpoint(self, specdl: Command, words: tuple[str, ...], trained: Path) -> None:
         shutil.copytree(trained, "run")
         path = Path("run/checkpoints/best/model.safetensors")
         path.write_bytes(path.read_bytes()[:-1])
-        one_error(self.use(specdl, words, "run"), "E0601", f"`{path}` is damaged", "train again")  # type: ignore[arg-type]
+        one_error(self.use(specdl, words, "run"), "E0601", f"`{path}` is damaged", "train again")
 
     def test_a_spec_that_was_changed(self, specdl: Command, words: tuple[str, ...], trained: Path) -> None:
         shutil.copytree(trained, "run")
         spec = Path("run/spec.yaml")
         spec.write_text(spec.read_text().replace("hidden: 16", "hidden: 5"))
-        one_error(self.use(specdl, words, "run"), "E0602", "`hidden.weight` is [16, 64], the network's is [5, 64]")  # type: ignore[arg-type]
+        one_error(self.use(specdl, words, "run"), "E0602", "`hidden.weight` is [16, 64], the network's is [5, 64]")
 
     def test_a_spec_that_is_broken(self, specdl: Command, words: tuple[str, ...], trained: Path) -> None:
         shutil.copytree(trained, "run")
         Path("run/spec.yaml").write_text("specdl: [1\n")
-        one_error(self.use(specdl, words, "run"), "E0004", "run/spec.yaml:")  # type: ignore[arg-type]
+        one_error(self.use(specdl, words, "run"), "E0004", "run/spec.yaml:")
 
 
 @pytest.mark.parametrize("command", ["eval", "predict"])

@@ -33,6 +33,11 @@ class TestOutput:
         assert done.lines()[-1] == "run: run"
         assert any(line.startswith("validation/accuracy: 0.") for line in done.lines())
 
+    def test_of_several_processes_the_first_one_tells(self, specdl: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RANK", "1")
+        done = specdl("train", "tiny.yaml", "--folder", "run", "--json")
+        assert (done.code, done.out) == (0, "")
+
     def test_a_run_has_its_files(self, trained: Path) -> None:
         names = {path.name for path in trained.iterdir() if "tfevents" not in path.name}
         assert names == {"spec.yaml", "environment.json", "metrics.jsonl", "curves.png", "checkpoints"}
