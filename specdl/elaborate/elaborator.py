@@ -20,15 +20,13 @@ from specdl.ir.dims import SymDim
 from specdl.ir.program import Residual
 from specdl.ops import OPERATORS
 from specdl.source import SpanTree
-from specdl.spec.entries import Entry, Text, unknown_operator_help
+from specdl.spec.entries import Entry, unknown_operator_help
 from specdl.spec.expressions import ExpressionError, substitute
 from specdl.spec.validate import show
 
 _DOLLAR = re.compile(r"\$\(?([A-Za-z_][A-Za-z0-9_]*)\)?")
 _LOOPS = {"repeat", "for"}
 _STRUCTURES = {"sequence", "repeat", "for", "residual", "branches"}
-
-_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 
 class Elaborator(Networks):
@@ -70,7 +68,7 @@ class Elaborator(Networks):
         try:
             if active is None:
                 raise Poisoned
-            targets = [self.target(target, site) for target in entry.targets]
+            targets = [self.text(target, site.scope) for target in entry.targets]
             result = self.dispatch(entry, targets[0] if len(targets) == 1 else None, site)
         except Poisoned:
             self.failures += 1
@@ -82,14 +80,6 @@ class Elaborator(Networks):
             result = Ref(site.draft, "", None, entry.span)
         self.bind(entry, targets, result, site)
         return result[0] if isinstance(result, tuple) and (targets or entry.operator.value != "branches") else result
-
-    def target(self, target: Text, site: Site) -> str:
-        """A name on the left, its expressions evaluated. Raises `Poisoned`."""
-        name = self.text(target, site.scope)
-        if not _NAME.fullmatch(name):
-            help = "names have letters, digits and `_`"
-            raise self.fail(site.frame, "E0106", f"{show(name)} is not a name", target.span, help=help)
-        return name
 
     def bind(self, entry: Entry, targets: Sequence[str], result: Bound, site: Site) -> None:
         """Gives the entry's values their names."""
