@@ -100,9 +100,14 @@ def require_run(folder: Path) -> None:
     raise SpecError([Diagnostic("E0605", f"`{folder}` {what}", help=help)])
 
 
-def colored(stream: TextIO) -> bool:
+def on_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream leads to a terminal; a closed one (None) doesn't."""
+    return stream is not None and stream.isatty()
+
+
+def colored(stream: TextIO | None) -> bool:
     """Whether to colour: only on a terminal, and never against `NO_COLOR`."""
-    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return on_terminal(stream) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 def show_diagnostics(error: SpecError) -> None:

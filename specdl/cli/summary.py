@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from specdl.analysis.cost import cost_rows
-from specdl.cli.common import human, json_option, load_model, print_json, spec_arguments
+from specdl.cli.common import human, json_option, load_model, on_terminal, print_json, spec_arguments
 
 
 @click.command("summary")
@@ -89,7 +89,7 @@ def _text(model: Any, depth: int | None) -> Iterator[str]:
         )
     heads = ("layer", "operator", "output", "parameters", "FLOPs")
     widths = [max(len(head), *(len(line[column]) for line in table)) for column, head in enumerate(heads)]
-    if sys.stdout is not None and sys.stdout.isatty():  # the operator gives way, so that no line is broken
+    if on_terminal(sys.stdout):  # the operator gives way, so that no line is broken
         excess = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
         widths[1] -= max(0, min(excess, widths[1] - len(heads[1])))
     title = model.name if model.spec.variant is None else f"{model.name} · {model.spec.variant}"

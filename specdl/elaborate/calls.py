@@ -191,10 +191,10 @@ class Calls(Resolver):
         """Adds the node of an operator whose inputs are known."""
         types = _types(inputs)
         try:
-            outputs = op.infer(*types)
+            outputs = _inferred(op, inputs)
             weights = op.weights(*types)
         except TypeRuleError as error:
-            raise self.type_error(error, op.operator, inputs, entry, spans, site.frame) from None
+            raise self.type_error(error, op, inputs, entry, spans, site.frame) from None
         if any(too_complicated(dim) for type in outputs for dim in type.shape):
             message = f"`{op.operator}` gives a size that is too large"
             raise self.fail(site.frame, "E0210", message, entry.operator.span)
@@ -210,7 +210,7 @@ class Calls(Resolver):
     def type_error(
         self,
         error: TypeRuleError,
-        name: str,
+        op: Op,
         inputs: Sequence[Ref | None],
         entry: Entry,
         spans: SpanTree,
@@ -218,13 +218,16 @@ class Calls(Resolver):
     ) -> Poisoned:
         """Records that an operator can't take its inputs, and where they came from."""
         notes: list[Note] = []
-        if error.input is not None and error.input < len(inputs):
-            source = inputs[error.input]
+        given = [ref for ref in inputs if ref is not None]
+        if error.input is not None and error.input < len(given):
+            source = given[error.input]
             told = {entry.span, *(note.span for note in frame.notes)}
-            if source is not None and source.span not in told:
+            if source.span not in told:
                 notes.append(Note(f"its input {source.type} comes from here", source.span))
-        span = spans.at(error.argument) if error.argument is not None else entry.operator.span
-        return self.fail(frame, "E0204", f"`{name}` {error.message}", span, help=error.help, notes=notes)
+        span = entry.operator.span
+        if error.argument is not None:
+            span = _place(spans, error.argument, str(getattr(op, error.argument)), error.part)
+        return self.fail(frame, "E0204", f"`{op.operator}` {error.message}", span, help=error.help, notes=notes)
 
     # ---- names ---------------------------------------------------------------------------------------
 
@@ -591,10 +594,10 @@ class Calls(Resolver):
         fits = types == first
         if isinstance(callee, Op):
             try:
-                outputs = list(callee.infer(*types))
+                outputs = list(_inferred(callee, inputs))
                 fits = callee.weights(*types) == callee.weights(*first)
             except TypeRuleError as error:
-                raise self.type_error(error, callee.operator, inputs, entry, entry.spans, frame) from None
+                raise self.type_error(error, callee, inputs, entry, entry.spans, frame) from None
         if not fits:
             message = f"`{wanted}` was made for {_listing(first)}, got {_listing(types)}"
             notes = [Note("the layer is here", node.span)]
@@ -642,6 +645,23 @@ def _used_here(block: Block, entry: Entry) -> Note:
 
 def _types(refs: Sequence[Ref | None]) -> list[TensorType]:
     return [ref.type for ref in refs if ref is not None and ref.type is not None]
+
+
+def _inferred(op: Op, inputs: Sequence[Ref | None]) -> tuple[TensorType, ...]:
+    """The types of an operator's outputs. Raises `TypeRuleError`."""
+    if any(port.endswith("?") for port in op.inputs):
+        named = zip((port.rstrip("?") for port in op.inputs), inputs, strict=False)
+        op.check_ports({port: ref.type for port, ref in named if ref is not None and ref.type is not None})
+    return op.infer(*_types(inputs))
+
+
+def _place(spans: SpanTree, argument: str, text: str, part: tuple[int, int] | None) -> Span:
+    """Where an argument stands, or a part of its text, where the spec has this very text."""
+    found = spans.child(argument) if spans.inner is None else spans  # a scalar is the main argument
+    if part is None or found.inner is None:
+        return spans.at(argument)
+    width = found.span.end_column - found.inner.column  # with the closing quote, where there is one
+    return found.text(*part) if width in (len(text), len(text) + 1) else found.span
 
 
 def _listing(types: Sequence[TensorType]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from specdl.spec.entries import Argument, Entry, Text, may_name
 from specdl.spec.expressions import ATTRIBUTES, ExpressionError, substitute
 from specdl.spec.file import Spec
 from specdl.spec.overrides import REQUIRED
+from specdl.spec.validate import show
+
+_WORD = re.compile(r"[A-Za-z0-9_]+\Z")
 
 
 class Resolver:
@@ -93,7 +97,10 @@ class Resolver:
         """A word of a head with its expressions evaluated. Raises `Poisoned`."""
         if "$" not in text.value:
             return text.value
-        return str(self.resolve(text.value, SpanTree(text.span, inner=text.span), scope))
+        word = str(self.resolve(text.value, SpanTree(text.span, inner=text.span), scope))
+        if not _WORD.match(word):
+            raise self.fail(scope.frame, "E0106", f"`{text.value}` gives {show(word)}, which is not a name", text.span)
+        return word
 
     # ---- values --------------------------------------------------------------------------------------
 

@@ -33,9 +33,11 @@ FAMILIES: dict[str, str] = {
     "dropout": "dropout dropout1d dropout2d alpha_dropout stochastic_depth",
     "embedding": "embedding",
     "recurrent": "lstm gru rnn",
+    "attention": "attention multi_head_attention",
     "shape": (
         "flatten unflatten reshape permute transpose squeeze unsqueeze chunk split expand identity cast positions"
     ),
+    "rearrange": "rearrange",
     "upsampling": "interpolate pixel_shuffle pixel_unshuffle",
     "merge": "add mul sub div concat stack matmul",
     "elementwise": (

@@ -5,7 +5,7 @@ page), and says how types flow through it, which weights it owns, how PyTorch an
 costs and how a diagram names it. No other file knows any of that; a back end only asks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -36,13 +36,23 @@ Family = Literal[
 
 
 class TypeRuleError(Exception):
-    """An operator can't take these inputs. `argument` names the argument to blame, `input` the input's position."""
+    """An operator can't take these inputs.
+
+    `argument` names the argument to blame, `input` the position of the input among those given; `part` is the
+    offset and the length of what is wrong within the argument's text.
+    """
 
     def __init__(
-        self, message: str, *, help: str | None = None, argument: str | None = None, input: int | None = None
+        self,
+        message: str,
+        *,
+        help: str | None = None,
+        argument: str | None = None,
+        input: int | None = None,
+        part: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(message)
-        self.message, self.help, self.argument, self.input = message, help, argument, input
+        self.message, self.help, self.argument, self.input, self.part = message, help, argument, input, part
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,9 @@ class Op(BaseModel):
     """Whether the entry is itself a tensor of the model (`parameter`, `buffer`): its name is the whole key."""
     takes_numbers: ClassVar[bool] = False
     """Whether a Python number may stand for an input (`add(x, 1)`)."""
+
+    def check_ports(self, ports: Mapping[str, TensorType]) -> None:
+        """Guards what only the names of the given inputs tell, where several may be left out: `infer` sees types."""
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         """The types of the outputs. Raises `TypeRuleError`."""

@@ -201,7 +201,8 @@ def _text(tree: ComputeTree, values: Values) -> str:
 
     arguments = _arguments(tree, values, visit)
     text = tree.op.torch_function([text for text, _ in arguments], *(type for _, type in arguments))
-    assert text is not None
+    if text is None:
+        raise TypeRuleError(f"can't hold `{tree.text}`", help="make it a layer of its own")
     return text
 
 

@@ -28,7 +28,7 @@ class _Shape(Op):
         return (graph.reshape(inputs[0], output.shape),)
 
 
-def _fill(sizes: Sequence[Dim], total: Dim, whole: str) -> tuple[Dim, ...]:
+def fill_sizes(sizes: Sequence[Dim], total: Dim, whole: str) -> tuple[Dim, ...]:
     """The sizes with -1 replaced by what makes their product `total`. Raises `TypeRuleError`."""
     known = product(size for size in sizes if size != -1)
     if -1 not in sizes:
@@ -108,7 +108,7 @@ class Unflatten(_Shape):
         if not x.rank:
             raise TypeRuleError("a single number has no axis to split", input=0)
         axis = resolve(self.dim, x.rank, shape=x)
-        sizes = _fill(self.unflattened_size, x.shape[axis], f"axis {self.dim} of {x}")
+        sizes = fill_sizes(self.unflattened_size, x.shape[axis], f"axis {self.dim} of {x}")
         self._texts("x", x)
         return (x.with_shape(*x.shape[:axis], *sizes, *x.shape[axis + 1 :]),)
 
@@ -140,7 +140,7 @@ class Reshape(_Shape):
         (x,) = types
         if not x.rank:
             raise TypeRuleError("a single number has no batch to keep", input=0)
-        sizes = _fill(self.shape, product(x.shape[1:]), f"an example of {x}")
+        sizes = fill_sizes(self.shape, product(x.shape[1:]), f"an example of {x}")
         self._texts("x", x)
         return (x.with_shape(x.shape[0], *sizes),)
 

@@ -307,7 +307,7 @@ def _attribute(value: TensorType, name: str) -> Any:
 
 
 def _lists(value: Any) -> Any:
-    """A bound value with its tuples as lists, so that it can be added to and compared with a list written here."""
+    """A value with lists for the tuples as which parameters are kept: `[1] + widths`, `widths == [1, 2]`."""
     if isinstance(value, (list, tuple)):
         return [_lists(item) for item in value]
     return {key: _lists(item) for key, item in value.items()} if isinstance(value, dict) else value

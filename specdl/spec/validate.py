@@ -29,6 +29,9 @@ _KERAS_AND_FRIENDS = {
     "input_dim": "num_embeddings",
     "output_dim": "embedding_dim",
     "num_heads": "heads",
+    "heads": "num_heads",
+    "is_causal": "causal",
+    "dropout_p": "dropout",
     "axis": "dim",
 }
 """Other libraries' words for our arguments."""

@@ -1,4 +1,4 @@
-"""The CNN specs against torchvision's own constructors: parameters, keys, outputs, gradients, source and ONNX.
+"""The vision specs against torchvision's own constructors: parameters, keys, outputs, gradients, source and ONNX.
 
 torchvision's modules are the reference that nobody here wrote.
 """
@@ -30,9 +30,10 @@ ZOO: list[tuple[Path, str | None, str]] = [
     ),
     (CASES / "elaborate" / "googlenet.yaml", None, "googlenet"),
     *((CASES / "elaborate" / "efficientnet.yaml", f"efficientnet_b{i}", f"efficientnet_b{i}") for i in range(8)),
+    *((CASES / "elaborate" / "vit.yaml", name, name) for name in ("vit_b_16", "vit_b_32", "vit_l_16")),
 ]
 
-RUN = ["resnet18", "densenet121", "convnext_tiny", "googlenet", "efficientnet_b0"]
+RUN = ["resnet18", "densenet121", "convnext_tiny", "googlenet", "efficientnet_b0", "vit_b_16"]
 """One of each family runs; the others are compared by shape."""
 
 
@@ -122,7 +123,7 @@ def test_onnx_equals_torchvision(name: str, tmp_path: Path) -> None:
 def test_flops_equal_pytorchs_counter() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    for name in ("resnet18", "resnet50", "densenet121"):
+    for name in ("resnet18", "resnet50", "densenet121", "vit_b_16"):
         path, variant, _ = entry(name)
         counter = FlopCounterMode(display=False)
         with torch.device("meta"), counter:

@@ -124,7 +124,7 @@ class TestModel:
 
     def test_diagram(self, tiny: Path) -> None:
         assert specdl.load(tiny).diagram("m.dot", depth=0, direction="LR") == Path("m.dot")
-        with pytest.raises(specdl.SpecError, match="E0804"):
+        with pytest.raises(specdl.SpecError, match="E0806"):
             specdl.load(tiny).diagram("m.gif")
 
     def test_source_is_what_the_module_runs(self, tiny: Path) -> None:

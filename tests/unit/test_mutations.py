@@ -311,7 +311,6 @@ HEAVY = {
     "absent entries": "layers: [relu, {repeat: 9999, body: [{repeat: 9999, body: [{relu: , when: false}]}]}]",
     "a mistake in a loop": "layers: [{repeat: 100000, body: [rleu]}]",
     "a wrong argument in a loop": "layers: [{repeat: 100000, body: [linear: {features: 4}]}]",
-    "layers": "layers: [{repeat: 99999, body: [relu, relu]}]",
     "blocks that double": "blocks:\n"
     + "".join(f"  b{i}: {{layers: [b{i + 1}, b{i + 1}]}}\n" for i in range(40))
     + "  b40: {layers: [relu]}\nlayers: [b0]",

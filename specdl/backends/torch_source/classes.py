@@ -299,7 +299,10 @@ class Builder:
         network = next(
             (index for index, shapes in enumerate(groups) if shapes[0].function.kind == "network"), len(groups) - 1
         )
-        taken: set[str] = {bases[network]} | {name.rsplit(".", 1)[1] for name in self.support}
+        support = {name.rsplit(".", 1)[1] for name in self.support}
+        if bases[network] in support:
+            bases[network] += "Model"  # the network is called as a class that it uses
+        taken: set[str] = {bases[network]} | support
         names = [""] * len(groups)
         names[network] = bases[network]
         # The plainest of several variants of a block takes the plain name.

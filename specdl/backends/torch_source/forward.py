@@ -155,6 +155,12 @@ def _expression(
             return expression
     while arguments and arguments[-1] == "None":
         arguments = arguments[:-1]
+    if isinstance(node.callee, Op) and "None" in arguments:
+        # What follows an input that was left out is given by its name.
+        first = arguments.index("None")
+        ports = (port.rstrip("?") for port in node.callee.inputs[first:])
+        named = zip(ports, arguments[first:], strict=False)
+        arguments = [*arguments[:first], *(f"{port}={value}" for port, value in named if value != "None")]
     return f"{module}({', '.join(arguments)})"
 
 

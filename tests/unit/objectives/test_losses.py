@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from specdl.ir.dims import BATCH, symbol
 from specdl.ir.types import TensorType
 from specdl.objectives.losses import LOSSES
 from specdl.ops.base import TypeRuleError
+from specdl.ops.broadcasting import number
 
 SIZES = {"N": 4, "T": 3}
 
@@ -115,3 +117,42 @@ def test_the_number_of_class_weights_is_checked() -> None:
     loss = LOSSES["cross_entropy"].model_validate({"class_weights": [1, 2]})
     with pytest.raises(TypeRuleError, match="3 classes"):
         loss.infer(TensorType((N, 3)), TensorType((N,), INT))
+
+
+ELEMENTWISE: dict[str, Any] = {
+    "mse": F.mse_loss,
+    "l1": F.l1_loss,
+    "smooth_l1": F.smooth_l1_loss,
+    "huber": F.huber_loss,
+    "bce": F.binary_cross_entropy,
+    "bce_with_logits": F.binary_cross_entropy_with_logits,
+}
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize(("text", "target"), [("1.0", number(1.0)), ("0", number(0)), ("0.25", number(0.25))])
+def test_numbers_as_targets_of_every_elementwise_loss(name: str, text: str, target: TensorType) -> None:
+    """`bce_with_logits(real, 1.0)`: the number, integer or not, stands for a tensor of the input's shape."""
+    loss, type = LOSSES[name].model_validate({}), TensorType((N, 3))
+    assert loss.infer(type, target) == (TensorType(()),)
+    scores = tensor(type)
+    found = eval(str(loss.torch_function(["scores", text], type, target)), {"F": F, "torch": torch, "scores": scores})
+    wanted = ELEMENTWISE[name](scores, torch.full((4, 3), float(text)))
+    assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("shape", [(N, 5), (N, T, 5)])
+def test_kl_div_is_the_divergence_of_an_example(shape: tuple[Any, ...]) -> None:
+    """Σ p · (log p - log q), over everything but the batch; `mean` also divides by the other sizes."""
+    type = TensorType(shape)
+    p, q = tensor(type).softmax(-1), tensor(type).flip(-1).softmax(-1)
+    divergence = (p * (p.log() - q.log())).sum()
+    values = {"F": F, "torch": torch, "scores": q.log()}
+    for log_target, label in ((False, p), (True, p.log())):
+        for reduction, count in (("batchmean", p.shape[0]), ("mean", p.numel())):
+            loss = LOSSES["kl_div"].model_validate({"reduction": reduction, "log_target": log_target})
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # PyTorch's advice against `mean`, which the spec asked for
+                found = eval(str(loss.torch_function(["scores", "label"], type, type)), {**values, "label": label})
+            # Sums of some sixty float32 numbers in another order.
+            torch.testing.assert_close(found, divergence / count, rtol=1e-5, atol=1e-6)

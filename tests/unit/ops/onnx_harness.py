@@ -30,28 +30,33 @@ TOLERANCE = 2e-5
 """One layer in float32: seven digits, of which sums over some hundred numbers in another order cost two."""
 
 
-def program_of(op: Op, *types: TensorType) -> Program:
-    """A program whose network is one node."""
-    outputs = op.infer(*types)
+def program_of(op: Op, *types: TensorType | None) -> Program:
+    """A program whose network is one node; an optional input of type None is left out."""
+    given = [type for type in types if type is not None]
+    outputs = op.infer(*given)
     names = tuple(f"output{index}" for index in range(len(outputs)))
-    inputs = tuple(Value(f"input{index}", type) for index, type in enumerate(types))
-    node = Node("layer", op, tuple(value.name for value in inputs), names, outputs, HERE)
+    inputs = tuple(Value(f"input{index}", type) for index, type in enumerate(given))
+    left = iter(inputs)
+    ports = tuple(None if type is None else next(left).name for type in types)
+    node = Node("layer", op, ports, names, outputs, HERE)
     function = Function("network", "network", "network", inputs, (node,), names, names, HERE)
     return run_passes(verify(Program("test", {"network": function}, {"model": "network"})))
 
 
 def check_onnx(
     op: Op,
-    *types: TensorType,
+    *types: TensorType | None,
     sizes: Sequence[Mapping[str, int]] = ({"N": 2, "T": 5, "S": 4}, {"N": 3, "T": 7, "S": 2}),
     tolerance: float = TOLERANCE,
     rows: int = 5,
     opset: int = OPSET,
     positive: bool = False,
+    masked: bool = False,
 ) -> onnx.ModelProto:
     """Outputs of ONNX Runtime equal those of PyTorch at all sizes; gives the model for further looks.
 
-    Integer inputs are drawn below `rows`; `positive` draws floats above zero (logarithms, roots).
+    Integer inputs are drawn below `rows`; `positive` draws floats above zero (logarithms, roots). Where `masked`,
+    the first row of booleans is false throughout.
     """
     program = program_of(op, *types)
     torch.manual_seed(0)
@@ -71,9 +76,13 @@ def check_onnx(
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    symbols = symbols_of(dim for type in types for dim in type.shape)
+    present = [type for type in types if type is not None]
+    symbols = symbols_of(dim for type in present for dim in type.shape)
     for known in sizes if symbols else sizes[:1]:
-        given = [_random(type, known, rows, positive) for type in types]
+        given = [_random(type, known, rows, positive) for type in present]
+        for value in given:
+            if masked and value.dtype == torch.bool:
+                value[0] = False
         with torch.no_grad():
             expected = module(*given)
         references = [expected] if isinstance(expected, torch.Tensor) else list(expected)

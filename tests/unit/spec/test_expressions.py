@@ -18,6 +18,8 @@ SCOPE = Constants(
         "depths": [3, 4, 6, 3],
         "name": "relu",
         "scale": 1.5,
+        "widths": (8, 16, 32),
+        "pairs": ((1, 2), (3, 4)),
         "x": TensorType((BATCH, 64, 56, 28)),
         "t": TensorType((BATCH, symbol("T"), 8)),
         "norm": {"eps": 1e-5},
@@ -52,6 +54,10 @@ SCOPE = Constants(
         ("$('a' + 'b')", "ab"),
         ("$(name == 'relu')", True),
         ("$(1 < 2 < 3)", True),
+        # Parameters are kept as tuples; an expression sees lists.
+        ("$([1] + widths[:2])", [1, 8, 16]),
+        ("$(widths == [8, 16, 32])", True),
+        ("$([a + b for a, b in zip(widths, pairs[0] + [1])])", [9, 18, 33]),
     ],
 )
 def test_values(text: str, value: object) -> None:

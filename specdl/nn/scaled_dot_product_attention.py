@@ -1,0 +1,55 @@
+"""Attention with the masks of a spec: a mask is true where something is attended, and may have few axes."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ScaledDotProductAttention(nn.Module):
+    """softmax(query @ key.T * scale + bias) @ value; a row that may attend nothing gives zeros.
+
+    Inputs are `[N, T, heads * d]`, or `[N, heads, T, d]` where `heads` is None. A mask is true where something
+    is attended: `[N, S]`, `[N, T, S]` or `[N, heads, T, S]`.
+    """
+
+    def __init__(
+        self,
+        heads: int | None = None,
+        kv_heads: int | None = None,
+        causal: bool = False,
+        scale: float | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.heads, self.kv_heads = heads, kv_heads or heads or 1
+        self.causal, self.scale, self.dropout = causal, scale, dropout
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
+        if self.heads is not None:
+            query = query.view(*query.shape[:-1], self.heads, -1).transpose(1, 2)
+            key, value = (x.view(*x.shape[:-1], self.kv_heads, -1).transpose(1, 2) for x in (key, value))
+        if mask is not None and mask.dim() < 4:
+            mask = mask[:, None, None] if mask.dim() == 2 else mask[:, None]
+        causal = self.causal
+        if causal and (mask is not None or bias is not None):
+            shape = query.shape[-2], key.shape[-2]
+            lower = torch.ones(shape, dtype=torch.bool, device=query.device).tril()
+            mask, causal = lower if mask is None else mask & lower, False
+        if bias is not None:
+            mask = bias if mask is None else torch.where(mask, bias, float("-inf"))
+        x = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=causal,
+            scale=self.scale,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        return x if self.heads is None else x.transpose(1, 2).flatten(2)
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, kv_heads={self.kv_heads}, causal={self.causal}, dropout={self.dropout}"

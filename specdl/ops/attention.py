@@ -1,0 +1,592 @@
+"""Attention: every position of a sequence reads from those of another, weighted by how well they match.
+
+A mask is boolean and true where something is attended; a bias is added to the scores. So their dtypes tell
+them apart where one of the two is left out. A row whose mask is false everywhere gives zeros, as
+`F.scaled_dot_product_attention` does, in ONNX too.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from specdl.ir.dims import Dim
+from specdl.ir.types import DType, TensorType
+from specdl.ops.base import (
+    Call,
+    Family,
+    OnnxGraph,
+    Op,
+    TypeRuleError,
+    Weight,
+    require_float32,
+    require_floating,
+    require_static,
+)
+from specdl.ops.text import expression
+
+_LOWEST: dict[DType, float] = {"float16": -65504.0, "bfloat16": -3.3895313892515355e38, "float64": -1e300}
+_LOWEST_FLOAT32 = -3.4028234663852886e38
+_DROPOUT = "Probability to drop an attention weight, in training."
+_CAUSAL = "Whether position t attends only to positions up to t."
+_MASK_FORMS = "[N, S], [N, T, S] or [N, h, T, S]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Sizes of one attention: `T` queries over `S` keys."""
+
+    batch: Dim
+    heads: Dim
+    kv_heads: Dim
+    queries: Dim
+    keys: Dim
+    features: int
+    value_features: int
+
+    @property
+    def flops(self) -> Dim:
+        """Both matrix products, two for each multiply-add."""
+        return 2 * (self.features + self.value_features) * self.batch * self.heads * self.queries * self.keys
+
+
+@dataclass(frozen=True, slots=True)
+class _Extras:
+    """What else an attention reads, by its dtype: the position among the inputs, and the type."""
+
+    mask: tuple[int, TensorType] | None = None
+    bias: tuple[int, TensorType] | None = None
+
+
+def _extras(types: Sequence[TensorType], first: int) -> _Extras:
+    """Which of the types from position `first` on is the mask and which is the bias."""
+    found = {type.dtype == "bool": (first + index, type) for index, type in enumerate(types[first:])}
+    return _Extras(found.get(True), found.get(False))
+
+
+def _check_mask(mask: TensorType, sizes: _Sizes, position: int) -> None:
+    """Guards that a mask has one of its forms; axes of size 1 are stretched."""
+    target = (sizes.batch, sizes.heads, sizes.queries, sizes.keys)
+    if mask.rank not in (2, 3, 4):
+        raise TypeRuleError(f"expects a mask {_MASK_FORMS}, got {mask}", input=position)
+    wanted = target if mask.rank == 4 else (target[0], *target[-1:]) if mask.rank == 2 else (target[0], *target[2:])
+    if any(size not in (1, full) for size, full in zip(mask.shape, wanted, strict=True)):
+        missing = mask.shape == target[4 - mask.rank :]
+        help = "for all examples alike, give it a batch axis of size 1: `mask[None]` in a `compute`"
+        raise TypeRuleError(
+            f"expects a mask {_MASK_FORMS}, here {_listed(wanted)}, got {mask}",
+            input=position,
+            help=help if missing else None,
+        )
+
+
+def _check_bias(bias: TensorType, sizes: _Sizes, dtype: DType, position: int) -> None:
+    """Guards that a bias can be added to the scores `[N, h, T, S]`."""
+    target = (sizes.batch, sizes.heads, sizes.queries, sizes.keys)
+    if bias.dtype != dtype:
+        raise TypeRuleError(f"expects a bias of {dtype}, as the query is, got {bias}", input=position)
+    fits = 2 <= bias.rank <= 4 and all(
+        size in (1, full) for size, full in zip(reversed(bias.shape), reversed(target), strict=False)
+    )
+    if not fits or (bias.batched and bias.rank < 4):
+        raise TypeRuleError(
+            f"expects a bias that can be added to the scores [N, h, T, S], here {_listed(target)}, got {bias}",
+            input=position,
+            help="give it the axes that it lacks: `bias[:, None]` in a `compute`" if bias.batched else None,
+        )
+
+
+def _common_batch(types: Sequence[TensorType]) -> Dim:
+    """The batch of some inputs; one without examples of its own (size 1) serves all. Raises `TypeRuleError`."""
+    batch: Dim = 1
+    for position, type in enumerate(types):
+        if type.shape[0] != 1 and batch not in (1, type.shape[0]):
+            raise TypeRuleError(f"expects inputs of one batch, got {types[0]} and {type}", input=position)
+        batch = batch if type.shape[0] == 1 else type.shape[0]
+    return batch
+
+
+def _listed(sizes: Sequence[Dim]) -> str:
+    return "[" + ", ".join(map(str, sizes)) + "]"
+
+
+class Attention(Op):
+    """softmax(Q·Kᵀ·scale + bias)·V: every query reads the values, weighted by how well their keys match.
+
+    Query, key and value are `[N, T, h·d]` with `heads`, or `[N, h, T, d]` without. Fewer key heads than heads are
+    shared by groups of them. The mask is boolean, true = attend: `[N, S]`, `[N, T, S]` or `[N, h, T, S]`; the bias
+    is added to the scores `[N, h, T, S]`. A query that may attend nothing gives zeros.
+    """
+
+    operator: ClassVar[str] = "attention"
+    family: ClassVar[Family] = "attention"
+    main: ClassVar[str | None] = "heads"
+    inputs: ClassVar[tuple[str, ...]] = ("query", "key", "value", "mask?", "bias?")
+    support: ClassVar[tuple[str, ...]] = ("scaled_dot_product_attention.ScaledDotProductAttention",)
+    reference: ClassVar[str] = (
+        "https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html"
+    )
+
+    heads: int | None = Field(default=None, ge=1, description="Number of heads in `[N, T, h·d]`.")
+    kv_heads: int | None = Field(
+        default=None, ge=1, description="Number of heads of key and value; `heads` by default."
+    )
+    causal: bool = Field(default=False, description=_CAUSAL)
+    scale: float | None = Field(default=None, description="Factor of the scores; 1/√d by default.")
+    dropout: float = Field(default=0.0, ge=0, le=1, description=_DROPOUT)
+
+    @property
+    def random(self) -> bool:  # type: ignore[override]
+        """Whether it drops anything."""
+        return self.dropout > 0
+
+    def check_ports(self, ports: Mapping[str, TensorType]) -> None:
+        """Guards the dtypes by which mask and bias are told apart. Raises `TypeRuleError`."""
+        places = list(ports)
+        if "mask" in ports and ports["mask"].dtype != "bool":
+            help = "scores that are added are the `bias`; a mask of numbers becomes boolean by `mask != 0`"
+            message = f"expects a boolean mask, true = attend, got {ports['mask']}"
+            raise TypeRuleError(message, help=help, input=places.index("mask"))
+        if "bias" in ports and not ports["bias"].floating:
+            help = "what is true or false is the `mask`" if ports["bias"].dtype == "bool" else "`cast` it"
+            message = f"expects a bias of floating-point numbers, got {ports['bias']}"
+            raise TypeRuleError(message, help=help, input=places.index("bias"))
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        sizes = self._sizes(types)
+        extras = _extras(types, 3)
+        if extras.mask is not None:
+            _check_mask(extras.mask[1], sizes, extras.mask[0])
+        if extras.bias is not None:
+            _check_bias(extras.bias[1], sizes, types[0].dtype, extras.bias[0])
+        if self.heads is None:
+            return (types[0].with_shape(sizes.batch, sizes.heads, sizes.queries, sizes.value_features),)
+        return (types[0].with_shape(sizes.batch, sizes.queries, self.heads * sizes.value_features),)
+
+    def _sizes(self, types: Sequence[TensorType]) -> _Sizes:
+        """The sizes of the inputs, once they fit together. Raises `TypeRuleError`."""
+        if self.heads is None and self.kv_heads is not None:
+            raise TypeRuleError("has `kv_heads` only with `heads`", argument="kv_heads", help="give `heads` too")
+        (q_heads, queries, features), (k_heads, keys, key_features), (v_heads, values, value_features) = (
+            self._parts(position, type, types[0].dtype) for position, type in enumerate(types[:3])
+        )
+        if key_features != features:
+            raise TypeRuleError(
+                f"needs query and key of one size a head, got {types[0]} and {types[1]}: {features} against "
+                f"{key_features}",
+                input=1,
+                help=_kv_help(self, types[1], features),
+            )
+        if values != keys:
+            raise TypeRuleError(f"needs a value for each key, got {types[1]} and {types[2]}", input=2)
+        if v_heads != k_heads:
+            raise TypeRuleError(f"needs key and value of as many heads, got {types[1]} and {types[2]}", input=2)
+        whole = isinstance(q_heads, int) and isinstance(k_heads, int) and k_heads > 0 and q_heads % k_heads == 0
+        if q_heads != k_heads and not whole:
+            raise TypeRuleError(
+                f"can't share {k_heads} key heads among {q_heads} heads",
+                argument=None if self.heads is None else "kv_heads",
+                input=1,
+                help="the number of heads must be a multiple of the number of key heads",
+            )
+        return _Sizes(_common_batch(types[:3]), q_heads, k_heads, queries, keys, features, value_features)
+
+    def _parts(self, position: int, type: TensorType, dtype: DType) -> tuple[Dim, Dim, int]:
+        """Heads, length and features a head of one input. Raises `TypeRuleError`."""
+        name = self.inputs[position]
+        if not type.floating or type.dtype != dtype:
+            what = f"of {dtype}, as the query is" if type.floating else "of floating-point numbers"
+            raise TypeRuleError(f"expects a {name} {what}, got {type}", input=position)
+        if self.heads is None:
+            if type.rank != 4:
+                help = "give `heads`, if heads and features share the last axis" if type.rank == 3 else None
+                raise TypeRuleError(f"expects a {name} [N, h, T, d], got {type}", input=position, help=help)
+            return type.shape[1], type.shape[2], _static(type, position)
+        if type.rank != 3:
+            help = "leave `heads` out, where they have an axis of their own" if type.rank == 4 else None
+            raise TypeRuleError(f"expects a {name} [N, T, h·d], got {type}", input=position, help=help)
+        heads = self.heads if position == 0 else self.kv_heads or self.heads
+        features = _static(type, position)
+        if features % heads or not features:
+            argument = "kv_heads" if position and self.kv_heads else "heads"
+            raise TypeRuleError(
+                f"can't divide the {features} features of the {name} into {heads} heads", argument=argument
+            )
+        return heads, type.shape[1], features // heads
+
+    def torch_module(self, *types: TensorType) -> Call | None:
+        return Call("ScaledDotProductAttention", (), tuple(self.given().items()))
+
+    def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
+        # PyTorch's function alone has no heads, one mask at most, and no notion of training.
+        full_mask = all(type.dtype != "bool" or type.rank == 4 for type in types[3:])
+        if self.heads is not None or self.dropout or not full_mask or len(types) - 3 + self.causal > 1:
+            return None
+        sizes = self._sizes(types)
+        keywords: dict[str, Any] = {"is_causal": True} if self.causal else {}
+        if self.scale is not None:
+            keywords["scale"] = self.scale
+        if sizes.heads != sizes.kv_heads:
+            keywords["enable_gqa"] = True
+        named = [f"attn_mask={name}" for name in arguments[3:] if name != "None"]
+        return expression("F.scaled_dot_product_attention", [*arguments[:3], *named], **keywords)
+
+    def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
+        given = [name for name in inputs if name]
+        extras = _extras(types, 3)
+        scores = _Scores(graph, self._sizes(types), types[0].dtype, self.causal, self.scale)
+        scores.read(extras, given)
+        batches = {type.shape[0] for type in types[:3]}
+        if graph.opset >= 23 and types[0].dtype == "float32" and len(batches) == 1:
+            return (scores.single(given[:3], joined=self.heads is not None),)
+        query, key, value = given[:3]
+        if self.heads is not None:
+            query, key, value = scores.split(query, "query"), scores.split(key, "key"), scores.split(value, "value")
+        else:
+            (key,) = graph.node("Transpose", [key], perm=[0, 1, 3, 2])
+        result = scores.attend(query, key, value)
+        return (scores.join(result) if self.heads is not None else result,)
+
+    def flops(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> Dim:
+        return self._sizes(inputs).flops
+
+    def title(self) -> str:
+        return "Attention" if self.heads is None else f"Attention, {_count(self.heads, 'head')}"
+
+    def details(self) -> str:
+        words = ["causal"] if self.causal else []
+        if self.kv_heads not in (None, self.heads):
+            words.append(_count(self.kv_heads or 1, "key head"))
+        if self.dropout:
+            words.append(f"dropout {self.dropout:g}")
+        return ", ".join(words)
+
+
+def _static(type: TensorType, position: int) -> int:
+    """The number of features of an input."""
+    if not isinstance(type.shape[-1], int):
+        raise TypeRuleError(f"the features of {type} must be known when the spec is compiled", input=position)
+    return type.shape[-1]
+
+
+def _kv_help(op: Attention, key: TensorType, features: int) -> str | None:
+    """`kv_heads` that would fit, where the key has fewer heads than the query."""
+    size = key.shape[-1]
+    if op.heads is None or op.kv_heads is not None or not isinstance(size, int) or size % features:
+        return None
+    fitting = size // features
+    return f"`kv_heads: {fitting}`?" if op.heads % fitting == 0 else None
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+@dataclass(slots=True)
+class _Scores:
+    """Adds the ONNX nodes of one attention."""
+
+    graph: OnnxGraph
+    sizes: _Sizes
+    dtype: DType
+    causal: bool
+    scale: float | None
+    mask: str | None = None
+    """What is attended, broadcastable to `[N, h, T, S]`."""
+    bias: str | None = None
+
+    @property
+    def lowest(self) -> str:
+        """The lowest finite number: -inf would make NaN of a row without anything to attend."""
+        return self.graph.constant(_LOWEST.get(self.dtype, _LOWEST_FLOAT32), self.dtype)
+
+    def read(self, extras: _Extras, names: Sequence[str]) -> None:
+        """Takes the mask and the bias among the inputs."""
+        if extras.mask is not None:
+            position, type = extras.mask
+            self.mask = names[position]
+            if type.rank < 4:
+                places = self.graph.constant([1, 2] if type.rank == 2 else [1], "int64")
+                (self.mask,) = self.graph.node("Unsqueeze", [self.mask, places])
+        if extras.bias is not None:
+            position, type = extras.bias
+            self.bias = names[position]
+            if type.rank < 4:
+                places = self.graph.constant(list(range(4 - type.rank)), "int64")
+                (self.bias,) = self.graph.node("Unsqueeze", [self.bias, places])
+
+    def split(self, value: str, role: str) -> str:
+        """`[N, T, h·d]` as `[N, h, T, d]`; a key as `[N, h, d, T]`."""
+        sizes = self.sizes
+        heads = sizes.heads if role == "query" else sizes.kv_heads
+        features = sizes.value_features if role == "value" else sizes.features
+        shape = self.graph.constant([0, 0, heads, features], "int64")
+        (parts,) = self.graph.node("Reshape", [value, shape])
+        return self.graph.node("Transpose", [parts], perm=[0, 2, 3, 1] if role == "key" else [0, 2, 1, 3])[0]
+
+    def join(self, value: str) -> str:
+        """`[N, h, T, d]` as `[N, T, h·d]`."""
+        assert isinstance(self.sizes.heads, int)
+        (rows,) = self.graph.node("Transpose", [value], perm=[0, 2, 1, 3])
+        shape = self.graph.constant([0, 0, self.sizes.heads * self.sizes.value_features], "int64")
+        return self.graph.node("Reshape", [rows, shape])[0]
+
+    def attend(self, query: str, key: str, value: str) -> str:
+        """The result `[N, h, T, d]` of a query `[N, h, T, d]`, a key `[N, kv, d, S]` and a value `[N, kv, S, d]`."""
+        graph, sizes = self.graph, self.sizes
+        factor = sizes.features**-0.5 if self.scale is None else self.scale
+        if factor != 1:
+            (query,) = graph.node("Mul", [query, graph.constant(factor, self.dtype)])
+        # The heads of a group stand below each other, so that their key isn't copied for each of them.
+        grouped = sizes.heads != sizes.kv_heads and sizes.kv_heads != 1
+        if grouped:
+            shape = graph.constant([0, sizes.kv_heads, -1, sizes.features], "int64")
+            (query,) = graph.node("Reshape", [query, shape])
+        (scores,) = graph.node("MatMul", [query, key])
+        if grouped:
+            shape = graph.shape([0, sizes.heads, sizes.queries, -1])
+            (scores,) = graph.node("Reshape", [scores, shape])
+        alive = self.alive()
+        (weights,) = graph.node("Softmax", [self.masked(scores)], axis=-1)
+        if grouped:
+            assert isinstance(sizes.heads, int)
+            assert isinstance(sizes.kv_heads, int)
+            rows = sizes.heads // sizes.kv_heads * sizes.queries
+            (weights,) = graph.node("Reshape", [weights, graph.shape([0, sizes.kv_heads, rows, -1])])
+        (result,) = graph.node("MatMul", [weights, value])
+        if grouped:
+            shape = graph.shape([0, sizes.heads, sizes.queries, sizes.value_features])
+            (result,) = graph.node("Reshape", [result, shape])
+        return result if alive is None else graph.node("Mul", [result, alive])[0]
+
+    def single(self, names: Sequence[str], *, joined: bool) -> str:
+        """The result as one `Attention` node of opset 23, which knows no row without anything to attend."""
+        graph, sizes = self.graph, self.sizes
+        alive = self.alive()
+        causal = self.causal and self.mask is None
+        mask = self.keep(causal=not causal)
+        if self.bias is not None:
+            mask = self.finite() if mask is None else graph.node("Where", [mask, self.finite(), self.lowest])[0]
+        if mask is not None:  # ONNX Runtime stretches the axes of examples and heads alone
+            (mask,) = graph.node("Expand", [mask, graph.shape([1, 1, sizes.queries, sizes.keys])])
+        (result,) = graph.node(
+            "Attention",
+            [*names, *([] if mask is None else [mask])],
+            is_causal=int(causal) or None,
+            scale=self.scale,
+            q_num_heads=sizes.heads if joined else None,
+            kv_num_heads=sizes.kv_heads if joined else None,
+        )
+        if alive is None:
+            return result
+        if not joined:
+            return graph.node("Mul", [result, alive])[0]
+        shape = graph.constant([0, 0, sizes.heads, sizes.value_features], "int64")
+        (parts,) = graph.node("Reshape", [result, shape])
+        (rows,) = graph.node("Transpose", [alive], perm=[0, 2, 1, 3])
+        (parts,) = graph.node("Mul", [parts, rows])
+        assert isinstance(sizes.heads, int)
+        whole = graph.constant([0, 0, sizes.heads * sizes.value_features], "int64")
+        return graph.node("Reshape", [parts, whole])[0]
+
+    def masked(self, scores: str) -> str:
+        """The scores with the bias, and the lowest number where nothing is attended."""
+        if self.bias is not None:
+            (scores,) = self.graph.node("Add", [scores, self.finite()])
+        keep = self.keep()
+        return scores if keep is None else self.graph.node("Where", [keep, scores, self.lowest])[0]
+
+    def finite(self) -> str:
+        """The bias with -inf replaced by a number so low that its weight is 0."""
+        assert self.bias is not None
+        half = self.graph.constant(_LOWEST.get(self.dtype, _LOWEST_FLOAT32) / 2, self.dtype)
+        return self.graph.node("Max", [self.bias, half])[0]
+
+    def keep(self, *, causal: bool = True) -> str | None:
+        """What mask and causality let be attended, or None for everything."""
+        if not (self.causal and causal):
+            return self.mask
+        rows = self.graph.node("Unsqueeze", [self.count(self.sizes.queries), self.graph.constant([1], "int64")])[0]
+        (lower,) = self.graph.node("GreaterOrEqual", [rows, self.count(self.sizes.keys)])
+        return lower if self.mask is None else self.graph.node("And", [self.mask, lower])[0]
+
+    def count(self, size: Dim) -> str:
+        """0 … size-1."""
+        start, step = self.graph.constant(0, "int64"), self.graph.constant(1, "int64")
+        return self.graph.node("Range", [start, self.graph.reshape(self.graph.shape([size]), []), step])[0]
+
+    def alive(self) -> str | None:
+        """1 for each query that may attend something and 0 for the others, `[N, h, T, 1]`; None where all may."""
+        graph = self.graph
+        if self.mask is None and self.bias is None:
+            return None  # a causal query attends to the first key at least
+        open = self.keep()
+        if self.bias is not None:
+            (finite,) = graph.node("Greater", [self.bias, graph.constant(float("-inf"), self.dtype)])
+            open = finite if open is None else graph.node("And", [open, finite])[0]
+        assert open is not None
+        numbers = graph.cast(open, self.dtype)
+        return graph.node("ReduceMax", [numbers, graph.constant([-1], "int64")], keepdims=1)[0]
+
+
+class MultiHeadAttention(Op):
+    """Attention with learned projections of query, key, value and result: `nn.MultiheadAttention`, batch first.
+
+    `multi_head_attention(x): 8` is self-attention, `multi_head_attention(x, memory): 8` reads from the memory.
+    Shapes: query `[N, T, C]`, key and value `[N, S, ...]`; the mask is boolean, true = attend: `[N, S]`,
+    `[N, T, S]` or `[N, h, T, S]`. A query that may attend nothing gives the projection's bias.
+    """
+
+    operator: ClassVar[str] = "multi_head_attention"
+    family: ClassVar[Family] = "attention"
+    main: ClassVar[str | None] = "num_heads"
+    inputs: ClassVar[tuple[str, ...]] = ("query", "key?", "value?", "mask?")
+    inferred: ClassVar[tuple[str, ...]] = ("embed_dim", "kdim", "vdim", "batch_first")
+    support: ClassVar[tuple[str, ...]] = ("multi_head_attention.MultiHeadAttention",)
+    reference: ClassVar[str] = "https://docs.pytorch.org/docs/stable/generated/torch.nn.MultiheadAttention.html"
+
+    num_heads: int = Field(ge=1, description="Number of heads, which share the features of the query.")
+    dropout: float = Field(default=0.0, ge=0, le=1, description=_DROPOUT)
+    bias: bool = Field(default=True, description="Whether the projections have biases.")
+    causal: bool = Field(default=False, description=_CAUSAL)
+
+    @property
+    def random(self) -> bool:  # type: ignore[override]
+        """Whether it drops anything."""
+        return self.dropout > 0
+
+    def check_ports(self, ports: Mapping[str, TensorType]) -> None:
+        """Guards what the types alone can't tell: which inputs were left out. Raises `TypeRuleError`."""
+        places = list(ports)
+        if "value" in ports and "key" not in ports:
+            raise TypeRuleError("has a value but no key", input=places.index("value"), help="give `key=` too")
+        for name in ("key", "value"):
+            if name in ports:
+                require_floating_input(ports[name], name, places.index(name))
+        if "mask" in ports and ports["mask"].dtype != "bool":
+            message = f"expects a boolean mask, true = attend, got {ports['mask']}"
+            raise TypeRuleError(message, input=places.index("mask"), help="a mask of numbers: `mask != 0`")
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        sizes = self._sizes(types)
+        mask = _extras(types, 1).mask
+        if mask is not None:
+            _check_mask(mask[1], sizes, mask[0])
+        return (types[0].with_shape(sizes.batch, sizes.queries, types[0].shape[-1]),)
+
+    @staticmethod
+    def _operands(types: Sequence[TensorType]) -> tuple[TensorType, TensorType, TensorType]:
+        """Query, key and value; one that wasn't given is the one before it."""
+        query, *rest = [type for type in types if type.dtype != "bool"] or types[:1]
+        key = rest[0] if rest else query
+        return query, key, rest[1] if len(rest) > 1 else key
+
+    def _sizes(self, types: Sequence[TensorType]) -> _Sizes:
+        """The sizes of the inputs, once they fit together. Raises `TypeRuleError`."""
+        operands = self._operands(types)
+        for position, (type, name) in enumerate(zip(operands, ("query", "key", "value"), strict=True)):
+            place = min(position, sum(other.dtype != "bool" for other in types) - 1)
+            if type.rank != 3:
+                help = "an image becomes a sequence by `rearrange: n c h w -> n (h w) c`" if type.rank == 4 else None
+                raise TypeRuleError(f"expects a {name} [N, T, C], got {type}", input=max(place, 0), help=help)
+            require_floating(type, help="put an `embedding` before it")
+            require_float32(type)
+            _static(type, max(place, 0))
+        query, key, value = operands
+        if key.shape[1] != value.shape[1]:
+            raise TypeRuleError(f"needs a value for each key, got {key} and {value}", input=2)
+        features = require_static(query.shape[-1], "the number of features")
+        if features % self.num_heads or not features:
+            raise TypeRuleError(
+                f"can't divide the {features} features of {query} into {self.num_heads} heads", argument="num_heads"
+            )
+        head = features // self.num_heads
+        batch = _common_batch(operands)
+        return _Sizes(batch, self.num_heads, self.num_heads, query.shape[1], key.shape[1], head, head)
+
+    def _features(self, types: Sequence[TensorType]) -> tuple[int, int, int]:
+        """Features of query, key and value."""
+        query, key, value = (require_static(type.shape[-1], "the features") for type in self._operands(types))
+        return query, key, value
+
+    def weights(self, *types: TensorType) -> tuple[Weight, ...]:
+        query, key, value = self._features(types)
+        if query == key == value:
+            found = [Weight("in_proj_weight", (3 * query, query))]
+        else:
+            sizes = {"q": query, "k": key, "v": value}
+            found = [Weight(f"{name}_proj_weight", (query, size)) for name, size in sizes.items()]
+        if self.bias:
+            found.append(Weight("in_proj_bias", (3 * query,)))
+        found.append(Weight("out_proj.weight", (query, query)))
+        return (*found, Weight("out_proj.bias", (query,))) if self.bias else tuple(found)
+
+    def torch_module(self, *types: TensorType) -> Call | None:
+        query, key, value = self._features(types)
+        sizes = () if query == key == value else (("kdim", key), ("vdim", value))
+        return Call("MultiHeadAttention", (query,), (*self.given().items(), *sizes))
+
+    def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
+        given = [name for name in inputs if name]
+        scores = _Scores(graph, self._sizes(types), types[0].dtype, self.causal, None)
+        scores.read(_Extras(_extras(types, 1).mask), given)
+        names = [name for name, type in zip(given, types, strict=True) if type.dtype != "bool"]
+        query, key, value = self._projected(graph, names, types)
+        batches = {type.shape[0] for type in types if type.dtype != "bool"}
+        if graph.opset >= 23 and len(batches) == 1:
+            result = scores.single([query, key, value], joined=True)
+        else:
+            parts = (scores.split(query, "query"), scores.split(key, "key"), scores.split(value, "value"))
+            result = scores.join(scores.attend(*parts))
+        weight = graph.initializer("out_proj.weight_transposed", graph.array("out_proj.weight").T)
+        projected = graph.node("MatMul", [result, weight])
+        return graph.node("Add", [*projected, graph.weight("out_proj.bias")]) if self.bias else projected
+
+    def _projected(self, graph: OnnxGraph, names: Sequence[str], types: Sequence[TensorType]) -> Sequence[str]:
+        """Query, key and value after their projections; of self-attention with one matrix product."""
+        import numpy as np
+
+        query, key, value = self._features(types)
+        packed = query == key == value
+        if len(names) == 1 and packed:
+            weight = graph.initializer("in_proj_weight_transposed", graph.array("in_proj_weight").T)
+            (product,) = graph.node("MatMul", [names[0], weight])
+            if self.bias:
+                (product,) = graph.node("Add", [product, graph.weight("in_proj_bias")])
+            return graph.node("Split", [product], outputs=3, axis=-1, num_outputs=3)
+        arrays = (
+            np.split(graph.array("in_proj_weight"), 3)
+            if packed
+            else [graph.array(f"{role}_proj_weight") for role in "qkv"]
+        )
+        biases = np.split(graph.array("in_proj_bias"), 3) if self.bias else [None] * 3
+        found: list[str] = []
+        for index, (role, array, bias) in enumerate(zip("qkv", arrays, biases, strict=True)):
+            operand = names[min(index, len(names) - 1)]
+            (part,) = graph.node("MatMul", [operand, graph.initializer(f"{role}_proj_weight_transposed", array.T)])
+            if bias is not None:
+                (part,) = graph.node("Add", [part, graph.initializer(f"{role}_proj_bias", bias)])
+            found.append(part)
+        return found
+
+    def flops(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> Dim:
+        query, key, value = self._operands(inputs)
+        projected = query.elements + key.elements + value.elements + outputs[0].elements
+        return 2 * require_static(query.shape[-1], "the features") * projected + self._sizes(inputs).flops
+
+    def title(self) -> str:
+        return f"Multi-head attention, {_count(self.num_heads, 'head')}"
+
+    def details(self) -> str:
+        words = ["causal"] if self.causal else []
+        return ", ".join([*words, f"dropout {self.dropout:g}"] if self.dropout else words)
+
+
+def require_floating_input(type: TensorType, name: str, position: int) -> None:
+    """Guards that a named input is floating point."""
+    if not type.floating:
+        raise TypeRuleError(f"expects a {name} of floating-point numbers, got {type}", input=position)
+
+
+OPS: tuple[type[Op], ...] = (Attention, MultiHeadAttention)

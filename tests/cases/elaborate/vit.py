@@ -1,0 +1,161 @@
+"""vit, from vit.yaml."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Vit"]
+
+
+class MultiHeadAttention(nn.Module):
+    """`nn.MultiheadAttention` over `[N, T, C]`, whose mask is true where something is attended.
+
+    `key` and `value` are the query unless given. A mask is `[N, S]`, `[N, T, S]` or `[N, num_heads, T, S]`; a row
+    that may attend nothing reads zeros. The weights are those of PyTorch's module, name for name.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        causal: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.dropout, self.causal = num_heads, dropout, causal
+        self.packed = {kdim or embed_dim, vdim or embed_dim} == {embed_dim}
+        if self.packed:
+            self.in_proj_weight = nn.Parameter(torch.empty(3 * embed_dim, embed_dim))
+        else:
+            self.q_proj_weight = nn.Parameter(torch.empty(embed_dim, embed_dim))
+            self.k_proj_weight = nn.Parameter(torch.empty(embed_dim, kdim or embed_dim))
+            self.v_proj_weight = nn.Parameter(torch.empty(embed_dim, vdim or embed_dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * embed_dim)) if bias else None
+        self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias)
+        for name, parameter in self.named_parameters(recurse=False):
+            if name != "in_proj_bias":
+                nn.init.xavier_uniform_(parameter)
+        if bias:
+            nn.init.zeros_(self.out_proj.bias)
+
+    def forward(
+        self, query: Tensor, key: Tensor | None = None, value: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        query, key, value = self.project(query, key, value)
+        if mask is not None and mask.dim() < 4:
+            mask = mask[:, None, None] if mask.dim() == 2 else mask[:, None]
+        if self.causal and mask is not None:
+            shape = query.shape[-2], key.shape[-2]
+            mask = mask & torch.ones(shape, dtype=torch.bool, device=query.device).tril()
+        x = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=self.causal and mask is None,
+        )
+        x = x.transpose(1, 2).flatten(2)
+        return F.linear(x, self.out_proj.weight, self.out_proj.bias)
+
+    def project(self, query: Tensor, key: Tensor | None, value: Tensor | None) -> list[Tensor]:
+        """Query, key and value as `[N, num_heads, T, d]`."""
+        if key is None and self.packed:
+            parts = F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        else:
+            key = query if key is None else key
+            value = key if value is None else value
+            weights: tuple[Tensor, ...]
+            if self.packed:
+                weights = self.in_proj_weight.chunk(3)
+            else:
+                weights = self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
+            biases = (None, None, None) if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
+            parts = tuple(F.linear(*part) for part in zip((query, key, value), weights, biases, strict=True))
+        return [x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2) for x in parts]
+
+
+class EncoderLayer(nn.Module):
+    """[N, 197, 768] -> [N, 197, 768]"""
+
+    def __init__(self):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(768, eps=1e-6)
+        self.self_attention = MultiHeadAttention(768, num_heads=12)
+        self.dropout = nn.Dropout(0.0)
+        self.ln_2 = nn.LayerNorm(768, eps=1e-6)
+        self.mlp = nn.Sequential(
+            nn.Linear(768, 3072),
+            nn.GELU(),
+            nn.Dropout(0.0),
+            nn.Linear(3072, 768),
+            nn.Dropout(0.0),
+        )
+
+    def forward(self, x):
+        ln_1 = self.ln_1(x)
+        y = self.self_attention(ln_1)
+        y = self.dropout(y)
+        x = y + x
+        y = self.ln_2(x)
+        y = self.mlp(y)
+        return y + x
+
+
+class Encoder(nn.Module):
+    """[N, 197, 768] -> [N, 197, 768]"""
+
+    def __init__(self):
+        super().__init__()
+        self.pos_embedding = nn.Parameter(nn.init.normal_(torch.empty(1, 197, 768), std=0.02))
+        self.dropout = nn.Dropout(0.0)
+        self.layers = nn.Sequential(
+            OrderedDict(
+                encoder_layer_0=EncoderLayer(),
+                encoder_layer_1=EncoderLayer(),
+                encoder_layer_2=EncoderLayer(),
+                encoder_layer_3=EncoderLayer(),
+                encoder_layer_4=EncoderLayer(),
+                encoder_layer_5=EncoderLayer(),
+                encoder_layer_6=EncoderLayer(),
+                encoder_layer_7=EncoderLayer(),
+                encoder_layer_8=EncoderLayer(),
+                encoder_layer_9=EncoderLayer(),
+                encoder_layer_10=EncoderLayer(),
+                encoder_layer_11=EncoderLayer(),
+            ),
+        )
+        self.ln = nn.LayerNorm(768, eps=1e-6)
+
+    def forward(self, x):
+        x = x + self.pos_embedding
+        x = self.dropout(x)
+        x = self.layers(x)
+        return self.ln(x)
+
+
+class Vit(nn.Module):
+    """image [N, 3, 224, 224] -> heads [N, 1000]"""
+
+    def __init__(self):
+        super().__init__()
+        self.class_token = nn.Parameter(torch.zeros(1, 1, 768))
+        self.conv_proj = nn.Conv2d(3, 768, kernel_size=16, stride=16)
+        self.encoder = Encoder()
+        self.heads = nn.Sequential(OrderedDict(head=nn.Linear(768, 1000)))
+
+    def forward(self, image):
+        x = self.conv_proj(image)  # [N, 768, 14, 14]
+        patches = x.flatten(2).transpose(1, 2)  # [N, 196, 768]
+        x = self.class_token.expand(patches.shape[0], -1, -1)  # [N, 1, 768]
+        x = torch.cat([x, patches], dim=1)  # [N, 197, 768]
+        x = self.encoder(x)
+        x = x[:, 0]  # [N, 768]
+        return self.heads(x)  # [N, 1000]
