@@ -205,7 +205,7 @@ class Calls(Resolver):
         names = op.output_names(len(outputs))
         node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, bool(weights), names)
         self.name(node, own_name, op.operator, op.counted, entry, site)
-        return self.finish(node, own_name, site.draft)
+        return self.finish(node, own_name, site.draft, entry)
 
     def type_error(
         self,
@@ -267,7 +267,7 @@ class Calls(Resolver):
 
     def check_reserved(self, node: NodeDraft, entry: Entry, site: Site) -> None:
         """Records a layer whose module would take the name of an attribute that PyTorch's modules have."""
-        why = why_reserved(node.name, sequential=site.draft.counted)
+        why = why_reserved(node.name, counted=site.draft.counted)
         if why is None or site.draft.kind == "step":
             return
         if isinstance(node.callee, Op) and node.callee.torch_module(*_types(node.inputs)) is None:
@@ -280,12 +280,15 @@ class Calls(Resolver):
         message = f"`{node.name}` {why}, so no layer can have this name"
         self.fail(site.frame, "E0315", message, place, help=help)
 
-    def finish(self, node: NodeDraft, own_name: str | None, draft: FunctionDraft) -> Bound:
-        """Makes the values of a node."""
+    def finish(self, node: NodeDraft, own_name: str | None, draft: FunctionDraft, entry: Entry | None = None) -> Bound:
+        """Makes the values of a node; several names on the left of its entry are what its values are called."""
         base = own_name or (node.name if node.name.isidentifier() else _value_base(node))
+        targets = [target.value for target in entry.targets] if entry is not None else []
+        named = targets if len(targets) > 1 and all(map(str.isidentifier, targets)) else []
         refs: list[Ref] = []
         for index, type in enumerate(node.types):
-            name = draft.unique(base if index == 0 else f"{base}_{node.output_names[index]}")
+            name = base if index == 0 else f"{base}_{node.output_names[index]}"
+            name = draft.unique(named[index] if index < len(named) else name)
             node.outputs.append(name)
             refs.append(Ref(draft, name, type, node.span))
         return refs[0] if len(refs) == 1 else tuple(refs)
