@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -171,6 +173,23 @@ def check(
     return _compile(load_source(path), variant, overrides, import_root)
 
 
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pauses Python's cycle collector.
+
+    A compiler makes many objects and throws few away; the collector walks all of them again and again, which
+    makes a deep spec cost more than its length. What is made is bounded by the limits on a spec.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_collector()
 def _compile(
     source: Source, variant: str | None, overrides: Mapping[str, Any] | None, import_root: str | Path | None
 ) -> Model | Library:
