@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from specdl.api import compile_source
+from specdl.api import check, compile_source, load
 from specdl.backends.diagram import emit_dot
 from specdl.backends.torch_source import emit_torch
 from specdl.diagnostics import SpecError, render
@@ -48,6 +48,29 @@ def test_models(path: Path, update: bool) -> None:
     pictures = [emit_dot(program, network=name) for name in program.networks]
     pictures += [emit_dot(program, step=name) for name in steps]
     compare(path.with_suffix(".dot"), "\n".join(pictures), update)
+
+
+def folders(folder: str) -> list[Path]:
+    """Cases of several files: a folder each, in which `spec.yaml` is what is compiled."""
+    return sorted(path.parent for path in (CASES / folder).glob("*/spec.yaml"))
+
+
+@pytest.mark.parametrize("path", folders("imports"), ids=lambda path: path.name)
+def test_imports(path: Path, update: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path)
+    model = load("spec.yaml")
+    assert not model.warnings
+    compare(path / "spec.ir", print_program(model.program), update)
+    compare(path / "spec.py", model.source(), update)
+
+
+@pytest.mark.parametrize("path", folders("imports/errors"), ids=lambda path: path.name)
+def test_errors_of_several_files(path: Path, update: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path)
+    check_it = check if path.name == "library_alone" else load
+    with pytest.raises(SpecError) as error:
+        check_it("spec.yaml")
+    compare(path / "spec.err", render(error.value.diagnostics, error.value.texts) + "\n", update)
 
 
 @pytest.mark.parametrize("path", cases("elaborate"), ids=lambda path: path.stem)

@@ -7,14 +7,14 @@ The networks are elaborated, then the training steps, which are functions over t
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from specdl.diagnostics import Diagnostics, Note, did_you_mean
 from specdl.elaborate.calls import MAX_LAYERS
 from specdl.elaborate.drafts import FunctionDraft, freeze
 from specdl.elaborate.elaborator import Elaborator
-from specdl.elaborate.networks import Network, Networks
+from specdl.elaborate.models import Models, Network
 from specdl.elaborate.scopes import EntryScope, Frame, Poisoned
 from specdl.ir.dims import BATCH, SymDim
 from specdl.ir.program import Function, Program, Step
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 def bind_sections(spec: Spec, diagnostics: Diagnostics) -> tuple[Elaborator, dict[str, Any]]:
     """Binds the parameters, and evaluates the expressions in the sections about data and training."""
     elaborator = Elaborator(spec, diagnostics)
-    elaborator.bind_file_params()
-    scope = EntryScope(Frame(_root(spec), {}, elaborator.params), {}, None)
+    elaborator.bind_file_params(elaborator.home)
+    scope = EntryScope(Frame(_root(spec), {}, elaborator.home), {}, None)
     sections: dict[str, Any] = {}
     for key, value in spec.sections.items():
         try:
@@ -82,7 +82,8 @@ def elaborate(
     `fields` are the types of a batch's fields, where known; `measured` names the values that metrics read.
     """
     spec, diagnostics = elaborator.spec, elaborator.diagnostics
-    networks = Networks(elaborator).all()
+    networks = Models(elaborator).all()
+    whole = len(networks) == len(spec.networks)
     if fields is None and spec.steps is not None and "data" not in spec.data:
         fields = {}  # a step may draw all that it needs
     steps: tuple[Step, ...] = ()
@@ -96,13 +97,14 @@ def elaborate(
         made = Steps(elaborator, networks, fields or {}, measured)
         if spec.steps is None:
             steps = _supervised(made, networks, fields)
-        elif fields is not None and len(networks) == len(spec.networks):
+        elif fields is not None and whole:
             steps = made.all(spec.steps)
-        if spec.sample is not None and len(networks) == len(spec.networks):
+        if spec.sample is not None and whole:
             sample = made.sample(spec.sample)
         functions = made.functions
         used |= made.elaborator.used_blocks
-    _warn_unused(elaborator, used)
+    if whole:
+        _warn_unused(elaborator, used)
     if diagnostics.failed or not networks:
         return None
     ordered: dict[str, Function] = {}
@@ -110,6 +112,8 @@ def elaborate(
         for block in network.elaborator.blocks.values():
             freeze(block, ordered)
         freeze(network.draft, ordered)
+    keys = {name: network.draft.key for name, network in networks.items()}
+    ordered = _reachable(ordered, keys.values())
     unrolled = _unrolled(ordered)
     for network in networks.values():
         if unrolled[network.draft.key] > MAX_LAYERS:
@@ -117,7 +121,6 @@ def elaborate(
             diagnostics.add("E0210", message, network.spec.spans.key("layers"))
             return None
     origins = {name: network.origin for name, network in networks.items() if network.origin is not None}
-    keys = {name: network.draft.key for name, network in networks.items()}
     return Program(spec.name, ordered | functions, keys, steps, origins, sample)
 
 
@@ -138,6 +141,15 @@ def _supervised(
             _check_fields(spec, network, fields, diagnostics)
         return made.supervised(network, fields is not None)
     return ()
+
+
+def _reachable(functions: Mapping[str, Function], roots: Iterable[str]) -> dict[str, Function]:
+    """The functions that `roots` call, themselves included: what only a layer called that isn't built is left out."""
+    found = set(roots)
+    for key in reversed(list(functions)):  # callees come first
+        if key in found:
+            found.update(node.callee for node in functions[key].nodes if isinstance(node.callee, str))
+    return {key: function for key, function in functions.items() if key in found}
 
 
 def _unrolled(functions: Mapping[str, Function]) -> dict[str, int]:
@@ -186,10 +198,20 @@ def _fits(given: TensorType, wanted: TensorType) -> bool:
 
 
 def _warn_unused(elaborator: Elaborator, used: Collection[str]) -> None:
-    """Warns of blocks that nothing names: not a call, not a parameter, not another variant."""
+    """Warns of this file's blocks and imports that nothing names: not a call, not a parameter, not another variant."""
+    spec = elaborator.spec
+    for other in spec.imports:
+        names = [name for name, item in spec.imported.items() if item.spec is other]
+        if names and not any(re.search(rf"(?<![\w/]){re.escape(name)}(?![\w.])", spec.text) for name in names):
+            span = spec.imported[names[0]].span
+            if span.file == spec.file:
+                message = f"nothing of `{other.file}` is used"
+                elaborator.diagnostics.add("W0002", message, span, severity="warning")
     for name, block in elaborator.spec.blocks.items():
+        if name in used or block.span.file != elaborator.spec.file:
+            continue
         named = len(re.findall(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", elaborator.spec.text))
-        if name not in elaborator.used_blocks and name not in used and named < 2:
+        if named < 2:
             elaborator.diagnostics.add("W0001", f"the block `{name}` is never used", block.span, severity="warning")
 
 

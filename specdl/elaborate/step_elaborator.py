@@ -13,7 +13,7 @@ from specdl.diagnostics import Note, Span
 from specdl.elaborate.calls import _listing, _types
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
 from specdl.elaborate.elaborator import Elaborator
-from specdl.elaborate.networks import Network
+from specdl.elaborate.models import Network
 from specdl.elaborate.run_time import Column, RunTimeLoops
 from specdl.elaborate.scopes import Bound, Poisoned, Site
 from specdl.ir.types import BATCH, TensorType, bind_symbols, substitute
@@ -34,7 +34,7 @@ class StepElaborator(RunTimeLoops):
 
     def __init__(self, base: Elaborator, networks: Mapping[str, Network]) -> None:
         super().__init__(base.spec, base.diagnostics, {**LOSSES, **STEP_OPS})
-        self.params, self.keys = base.params, base.keys
+        self.home, self.keys = base.home, base.keys
         self.networks = networks
         self.batches: dict[FunctionDraft, Ref] = {}
         self.fulls: dict[Any, Ref] = {}
@@ -95,7 +95,7 @@ class StepElaborator(RunTimeLoops):
         value: Any = argument.value
         if isinstance(value, str) and "$" in value:
             value = self.each(value, SpanTree(argument.span, inner=argument.span), site.scope)
-        if self.takes_numbers(operator):
+        if self.takes_numbers(operator, site):
             if isinstance(value, Column):
                 return self.column(value, str(argument.value), argument.span, site)
             if isinstance(value, (bool, int, float)):
@@ -103,9 +103,9 @@ class StepElaborator(RunTimeLoops):
         value = value.values[0] if isinstance(value, Column) else value
         return super().read(replace(argument, value=value), site, operator)
 
-    def takes_numbers(self, operator: str) -> bool:
+    def takes_numbers(self, operator: str, site: Site) -> bool:
         """Whether a number may stand for an input of what has this name."""
-        if operator in self.networks or operator in self.spec.blocks or operator in LOSSES:
+        if operator in self.networks or _is_block(operator, site) or operator in LOSSES:
             return True
         cls = self.losses.get(operator) or OPERATORS.get(operator)
         return cls is not None and cls.takes_numbers
@@ -129,7 +129,7 @@ class StepElaborator(RunTimeLoops):
     ) -> list[Ref | None]:
         """The inputs of an operator, block or network; a number for a block is one for each example."""
         found = super().inputs(name, ports, entry, site, defaults)
-        if name in self.networks or name not in self.spec.blocks:
+        if name in self.networks or not _is_block(name, site):
             return found
         return [
             ref
@@ -206,6 +206,12 @@ def ancestors(draft: FunctionDraft, name: str) -> set[str]:
         inputs = node.callee.arguments if isinstance(node.callee, FunctionDraft) else node.inputs
         found.update(ref.name for ref in inputs if ref is not None)
     return found
+
+
+def _is_block(name: str, site: Site) -> bool:
+    """Whether a block, or an imported network, has this name here."""
+    spec = site.frame.home.spec
+    return name in spec.blocks or name in spec.imported
 
 
 def _is_number(ref: Ref | None) -> bool:

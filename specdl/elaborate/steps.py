@@ -13,7 +13,7 @@ from typing import Any
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, freeze, localize
 from specdl.elaborate.elaborator import Elaborator
-from specdl.elaborate.networks import Network, declare_input
+from specdl.elaborate.models import Network, declare_input
 from specdl.elaborate.scopes import Abandoned, Bound, EntryScope, Frame, Poisoned, Site
 from specdl.elaborate.step_elaborator import StepElaborator, ancestors
 from specdl.ir.program import Function, LossTerm, Mode, Step
@@ -61,7 +61,7 @@ def _weight(value: Any, spans: SpanTree, elaborator: Elaborator) -> Any:
     diagnostics = elaborator.diagnostics
     draft = FunctionDraft("", "", "step", spans.span)
     try:
-        value = elaborator.resolve(value, spans, EntryScope(Frame(draft, {}, elaborator.params), {}, None))
+        value = elaborator.resolve(value, spans, EntryScope(Frame(draft, {}, elaborator.home), {}, None))
     except Poisoned:
         return None
     if isinstance(value, Mapping):
@@ -173,7 +173,7 @@ class Steps:
 
     def frame(self, draft: FunctionDraft) -> Frame:
         """A frame whose values are the fields of a batch."""
-        frame = Frame(draft, {}, self.elaborator.params)
+        frame = Frame(draft, {}, self.elaborator.home)
         for name, type in self.fields.items():
             frame.values[name] = draft.add_input(name, type, self.spec.spans.at("data"))
         return frame
@@ -257,12 +257,12 @@ class Steps:
         for name, network in self.networks.items():
             if name not in trained and network.origin is None and steps and not self.diagnostics.failed:
                 message = f"no step updates the network `{name}`: its weights stay as they are initialised"
-                self.diagnostics.add("W0002", message, network.spec.span, severity="warning")
+                self.diagnostics.add("W0004", message, network.spec.span, severity="warning")
         return tuple(step for step in found if step is not None)
 
     def resolve(self, value: Any, spans: SpanTree) -> Any:
         """A value of a step's key, its expressions evaluated. Raises `Poisoned`."""
-        frame = Frame(FunctionDraft("", "", "step", spans.span), {}, self.elaborator.params)
+        frame = Frame(FunctionDraft("", "", "step", spans.span), {}, self.elaborator.home)
         return self.elaborator.resolve(value, spans, EntryScope(frame, {}, None))
 
     def update(self, step: StepSpec) -> tuple[str, ...]:
@@ -406,7 +406,7 @@ class Steps:
         elaborator = self.elaborator
         draft = FunctionDraft(elaborator.unique_key("sample"), "sample", "sample", sample.span)
         params: dict[str, Any] = {}
-        frame = Frame(draft, params, elaborator.params)
+        frame = Frame(draft, params, elaborator.home)
         spans = sample.spans
         elaborator.looping = True
         try:

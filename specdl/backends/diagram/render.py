@@ -125,7 +125,7 @@ def _key(program: Program, network: str | None, step: str | None) -> str:
     if step not in steps:
         known = ", ".join(f"`{item}`" for item in steps)
         help = f"there are {known}" if steps else "the spec has no `steps`"
-        raise SpecError([Diagnostic("E0806", f"there is no step `{step}`", help=help)])
+        raise SpecError([Diagnostic("E0809", f"there is no step `{step}`", help=help)])
     return steps[step]
 
 

@@ -44,7 +44,7 @@ def test_each_network_and_step_is_drawn(tmp_path: Path, words: tuple[str, str]) 
     ("words", "told"),
     [
         (("--network", "generater"), "E0807.*generater"),
-        (("--step", "critic"), "E0806.*critic"),
+        (("--step", "critic"), "E0809.*critic"),
     ],
 )
 def test_an_unknown_network_or_step_is_told(tmp_path: Path, words: tuple[str, str], told: str) -> None:

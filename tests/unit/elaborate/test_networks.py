@@ -123,7 +123,7 @@ steps:
   - {name: only, update: one, layers: [one = one(image)], losses: ["cross_entropy(one, label)"]}
 optimizer: {one: {adam: {lr: 0.1}}, two: {adam: {lr: 0.2}}}
 """)
-    assert [(item.code, "`two`" in item.message) for item in model.warnings] == [("W0002", True), ("W0003", True)]
+    assert [(item.code, "`two`" in item.message) for item in model.warnings] == [("W0004", True), ("W0003", True)]
     assert model.recipe is not None
     assert model.recipe.optimizer_of("two").optimizer.lr == 0.2
 
