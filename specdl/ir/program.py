@@ -203,7 +203,6 @@ class Program:
         """The only network, or the first of several."""
         return self.functions[next(iter(self.networks.values()))]
 
-
     def network(self, name: str | None = None) -> Function:
         """The function of a network, the first unless named. Raises `SpecError` for an unknown name."""
         if name is None:

@@ -40,14 +40,13 @@ def evaluate(
     return scorer.score(networks, examples.batches(split, data.batch_size))
 
 
-def load_network(
-    model: Model, folder: Path, checkpoint: str | None = None, *, network: str | None = None
-) -> nn.Module:
+def load_network(model: Model, folder: Path, checkpoint: str | None = None, *, network: str | None = None) -> nn.Module:
     """The trained network of a run, in eval mode on the CPU. Raises `SpecError` where there is none to load.
 
     `network` must be its name where it is given: a run has a single network so far.
     """
-    model.program.network(network)
+    if network is not None:
+        model.program.network(network)
     names = (checkpoint,) if checkpoint else ("best", "last")
     path = next((found for name in names if (found := find_checkpoint(folder / "checkpoints", name))), None)
     if path is None:
