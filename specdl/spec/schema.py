@@ -11,7 +11,6 @@ given; `specdl check` has the last word.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -40,6 +39,8 @@ _INPUTS = r"\s*(?:\(.*\))?\s*$"
 _WORD = r"[A-Za-z_]\w*(?:\.\w+)*"
 _HEAD = _TARGETS + _WORD + _INPUTS
 """`name = operator(inputs)`: the shape of a head, whatever its words."""
+
+_HEAD_MESSAGE = "A layer is written `name = operator(inputs): arguments`"
 
 _STRUCTURE: dict[str, str] = {
     "sequence": "A group. A named one counts its children, as `nn.Sequential` does.",
@@ -115,7 +116,7 @@ def _file(cls: type[BaseModel], parts: Mapping[str, Schema]) -> Schema:
 
 
 def _described(schema: Schema) -> Schema:
-    return {key: value for key, value in schema.items() if key in ("description", "markdownDescription", "default")}
+    return {key: value for key, value in schema.items() if key in _NOTES}
 
 
 def _inputs() -> Schema:
@@ -167,7 +168,7 @@ def _entries(
         calls[name] = {"$ref": f"#/definitions/{kind}.{name}"}
         definitions[f"{kind}.{name}"] = _block_call(name, params)
         bare[name] = f"The block `{name}` of this spec."
-    beside: Schema = {"when": {**_any_of("boolean", "string"), "markdownDescription": _BESIDE["when"]}}
+    beside: Schema = {"when": {**_condition(), "markdownDescription": _BESIDE["when"]}}
     extra: Schema = {"minProperties": 1, "maxProperties": 2}
     if structural:
         calls |= _structure(f"#/definitions/{kind}s", definitions)
@@ -183,7 +184,7 @@ def _entries(
                 "properties": {**calls, **beside},
                 "patternProperties": {_headed(name): call for name, call in calls.items()},
                 "additionalProperties": _OTHER if open else False,
-                "propertyNames": {"pattern": _HEAD},
+                "propertyNames": {"pattern": _HEAD, "patternErrorMessage": _HEAD_MESSAGE},
                 **extra,
             },
         ]
@@ -209,13 +210,20 @@ def _headed(name: str) -> str:
 
 
 def _bare_entry(bare: Mapping[str, str], never: list[str], only: list[str] | None) -> Schema:
-    """An entry without arguments: a word. `never` are those that need some, `only` all that there are, if known."""
-    if only is None:
-        pattern = f"{_TARGETS}(?!(?:{'|'.join(never)}){_INPUTS}){_WORD}{_INPUTS}"
-    else:
-        pattern = f"{_TARGETS}(?:{'|'.join(only)}){_INPUTS}"
-    words: Schema = {"enum": list(bare), "markdownEnumDescriptions": list(bare.values())}
-    return {"type": "string", "anyOf": [words, {"pattern": pattern}]}
+    """An entry without arguments: a word. `never` are those that need some, `only` all that there are, if known.
+
+    The words are constants for the editor to propose and to explain, beside an alternative that takes every head.
+    """
+    heads = [{"const": name, "markdownDescription": text} for name, text in bare.items()]
+    named = [{"pattern": _headed(name), "markdownDescription": text} for name, text in bare.items()]
+    words = _WORD if only is None else f"(?:{'|'.join(only)})"
+    refused = f"(?!(?:{'|'.join(never)}){_INPUTS})" if never else ""
+    return {
+        "type": "string",
+        "pattern": f"{_TARGETS}{refused}{words}{_INPUTS}",
+        "patternErrorMessage": f"{_HEAD_MESSAGE}; some operators need arguments",
+        "anyOf": [*heads, *named, {}],
+    }
 
 
 def _block_call(name: str, params: Iterable[str]) -> Schema:
@@ -268,7 +276,7 @@ def _structure(layers: str, definitions: Schema) -> dict[str, Schema]:
 
 def _beside() -> Schema:
     shapes: dict[str, Schema] = {
-        "when": _any_of("boolean", "string"),
+        "when": _condition(),
         "body": {"$ref": "#/definitions/layers"},
         "merge": {"type": "string", "examples": ["concat", "add", "mul"]},
         "with": {"type": ["object", "string", "null"], "pattern": EXPRESSION},
@@ -301,10 +309,13 @@ def _arguments(name: str, cls: type[BaseModel], more: Schema) -> Schema:
     mapping["properties"] |= more
     main = getattr(cls, "main", None)
     shape = {**mapping, "type": "object"} if _required(cls) else {**mapping, "type": ["object", "null"]}
-    pieces = [shape, {"type": "string", "pattern": EXPRESSION}]
+    pieces = [shape]
     if main is not None:
-        pieces.insert(1, {key: value for key, value in mapping["properties"][main].items() if key not in _NOTES})
-    return {"markdownDescription": _text(name, cls), **_union(pieces)}
+        pieces.append({key: value for key, value in mapping["properties"][main].items() if key not in _NOTES})
+    found = {"description": _sentence(cls), "markdownDescription": _text(name, cls), **_expression(_union(pieces))}
+    if not mapping["properties"]:
+        found["doNotSuggest"] = True  # as a key; the bare word is proposed
+    return found
 
 
 def _required(cls: type[BaseModel]) -> list[str]:
@@ -316,10 +327,9 @@ def _chosen(
 ) -> Schema:
     """One of a table by its name, or a mapping from its name to its arguments."""
     words = [name for name, cls in table.items() if not _required(cls)]
-    texts = [_text(name, table[name]) for name in words]
     return {
         "anyOf": [
-            {"enum": words, "markdownEnumDescriptions": texts},
+            *({"const": name, "markdownDescription": _text(name, table[name])} for name in words),
             {"type": "string", "pattern": EXPRESSION},
             {
                 "type": "object",
@@ -356,18 +366,24 @@ def _mapping(cls: type[BaseModel]) -> Schema:
     """The fields of a class, as a mapping of arguments."""
     raw = cls.model_json_schema(by_alias=True)
     found = _flat(raw, raw.get("$defs", {}))
-    found.pop("description", None)
-    found["type"] = "object"
-    found.setdefault("properties", {})
-    for name, field in cls.model_fields.items():
-        shown = found["properties"].get(field.alias or name)
-        if shown is not None and field.description:
-            shown["markdownDescription"] = field.description
-            shown.pop("description", None)
-    return found
+    for key in ("description", "pattern"):
+        found.pop(key, None)
+    link = _link(cls)
+    for schema in found.setdefault("properties", {}).values():
+        # An editor writes every `default` into the file that it can find, so it is told, not declared.
+        default = schema.pop("default", None)
+        plain = default is not None and not isinstance(default, (dict, list))
+        words = [schema.get("description", ""), f"Default `{_spelled(default)}`." if plain else "", link]
+        schema["markdownDescription"] = " ".join(word for word in words if word)
+    return {**found, "type": "object"}
 
 
-_NOTES = ("description", "markdownDescription", "default", "title")
+_NOTES = ("description", "markdownDescription", "patternErrorMessage")
+
+
+def _spelled(value: Any) -> str:
+    """A default as a spec writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _flat(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
@@ -392,7 +408,26 @@ def _flat(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
         found["enum"] = [found.pop("const")]
     if "enum" in found:
         found.pop("type", None)
-    return {**notes, **_union([found, {"type": "string", "pattern": EXPRESSION}])} if found else notes
+    return {**notes, **_expression(found)} if found else notes
+
+
+def _expression(schema: Schema) -> Schema:
+    """The schema, or an expression instead."""
+    found = _union([schema, {"type": "string", "pattern": EXPRESSION}])
+    kinds = [_KINDS[name] for name in _listed(found) if name in _KINDS]
+    if kinds and found.get("pattern") == EXPRESSION:
+        found["patternErrorMessage"] = f"Expected {', '.join(kinds)} or an expression with `$`"
+    return found
+
+
+_KINDS = {
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping of arguments",
+    "null": "nothing",
+}
 
 
 def _union(schemas: Iterable[Schema]) -> Schema:
@@ -444,26 +479,32 @@ def _join(left: Schema, right: Schema) -> Schema | None:
     joined = types[0] | types[1]
     if "number" in joined:
         joined -= {"integer"}
-    found["type"] = sorted(joined) if len(joined) > 1 else next(iter(joined))
+    order = [name for name in (*_listed(left), *_listed(right)) if name in joined]
+    names = sorted(dict.fromkeys(order), key=lambda name: name == "string")  # the editor inserts the first
+    found["type"] = names if len(names) > 1 else names[0]
     return found
 
 
 def _types(schema: Schema) -> set[str]:
+    return set(_listed(schema))
+
+
+def _listed(schema: Schema) -> list[str]:
     types = schema.get("type", [])
-    return {types} if isinstance(types, str) else set(types)
+    return [types] if isinstance(types, str) else list(types)
 
 
 def _bounds(schema: Schema, type: str) -> Schema:
     return {key: schema[key] for key in _OF_TYPE.get(type, ()) if key in schema}
 
 
-def _any_of(*types: str) -> Schema:
-    return {"type": list(types), "pattern": EXPRESSION}
+def _condition() -> Schema:
+    return {"type": ["boolean", "string"], "pattern": EXPRESSION, "patternErrorMessage": "Expected true, false or an expression"}
 
 
 def _text(name: str, cls: type[BaseModel]) -> str:
     """What an editor shows of an operator: its sentence, inputs and outputs, and where to read on."""
-    lines = [re.sub(r"\s+", " ", cls.__doc__ or "").strip()]
+    lines = [_sentence(cls)]
     inputs, outputs = getattr(cls, "inputs", None), getattr(cls, "outputs", ("output",))
     if inputs:
         lines.append(f"Inputs: {', '.join(f'`{item}`' for item in inputs)}")
@@ -471,6 +512,15 @@ def _text(name: str, cls: type[BaseModel]) -> str:
         lines.append(f"Outputs: {', '.join(f'`{item}`' for item in outputs)}")
     if main := getattr(cls, "main", None):
         lines.append(f"`{name}: value` sets `{main}`.")
-    if link := getattr(cls, "reference", ""):
-        lines.append(f"[{'PyTorch' if 'pytorch.org' in link else 'Reference'}]({link})")
+    if link := _link(cls):
+        lines.append(link)
     return "\n\n".join(lines)
+
+
+def _sentence(cls: type[BaseModel]) -> str:
+    return " ".join((cls.__doc__ or "").split())
+
+
+def _link(cls: type[BaseModel]) -> str:
+    address = getattr(cls, "reference", "")
+    return f"[{'PyTorch' if 'pytorch.org' in address else 'Reference'}]({address})" if address else ""
