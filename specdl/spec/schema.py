@@ -5,12 +5,13 @@ an editor then proposes each operator once, and blames an argument where it stan
 that a value may have are listed in one `type` where that can be: JSON Schema's bounds for numbers, lists and
 mappings don't disturb one another. docs/decisions/0014-schema-for-editors.md has what was measured.
 
-A schema can't know the blocks that a spec declares, so any word may be an operator here unless the blocks are
-given; `specdl check` has the last word.
+A schema can't know the blocks that a spec declares, so any word may be an operator here; `specdl check` has the
+last word.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -63,14 +64,10 @@ _BESIDE: dict[str, str] = {
 """What may stand beside an operator in an entry."""
 
 
-def json_schema(blocks: Mapping[str, Iterable[str]] | None = None) -> Schema:
-    """The schema of a spec.
-
-    `blocks` are the blocks of one spec with the names of their parameters; with them the schema is for that spec
-    alone, and an operator that is neither known nor a block is an error.
-    """
+def json_schema() -> Schema:
+    """The schema of a spec."""
     definitions: Schema = {}
-    layers = _entries("layer", OPERATORS, definitions, structural=True, blocks=blocks)
+    layers = _entries("layer", OPERATORS, definitions, structural=True)
     sections: Schema = {
         "specdl": {"const": LANGUAGE_VERSION},
         "inputs": _inputs(),
@@ -96,6 +93,11 @@ def json_schema(blocks: Mapping[str, Iterable[str]] | None = None) -> Schema:
         **_needed(),
         "definitions": definitions,
     }
+
+
+def schema_text() -> str:
+    """The schema as the text of a file."""
+    return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def _needed() -> Schema:
@@ -155,7 +157,6 @@ def _entries(
     structural: bool = False,
     more: Schema | None = None,
     others: bool = False,
-    blocks: Mapping[str, Iterable[str]] | None = None,
 ) -> Schema:
     """A list of entries over a table. Adds the definitions of an entry of this `kind` and of its operators.
 
@@ -164,17 +165,13 @@ def _entries(
     """
     calls = _calls(kind, table, definitions, more)
     bare = {name: _text(name, cls) for name, cls in table.items() if not _required(cls)}
-    for name, params in (blocks or {}).items():
-        calls[name] = {"$ref": f"#/definitions/{kind}.{name}"}
-        definitions[f"{kind}.{name}"] = _block_call(name, params)
-        bare[name] = f"The block `{name}` of this spec."
     beside: Schema = {"when": {**_condition(), "markdownDescription": _BESIDE["when"]}}
     extra: Schema = {"minProperties": 1, "maxProperties": 2}
     if structural:
         calls |= _structure(f"#/definitions/{kind}s", definitions)
         beside |= _beside()
         extra = _one_operator()
-    open = blocks is None and (structural or others)
+    open = structural or others
     definitions[f"{kind}s"] = {"type": "array", "items": {"$ref": f"#/definitions/{kind}"}}
     definitions[kind] = {
         "anyOf": [
@@ -226,14 +223,6 @@ def _bare_entry(bare: Mapping[str, str], never: list[str], only: list[str] | Non
     }
 
 
-def _block_call(name: str, params: Iterable[str]) -> Schema:
-    return {
-        "markdownDescription": f"The block `{name}` of this spec.",
-        "properties": {param: {} for param in params},
-        "additionalProperties": False,
-    }
-
-
 def _structure(layers: str, definitions: Schema) -> dict[str, Schema]:
     """A reference to the schema of each structural entry."""
     inside = {"$ref": layers}
@@ -251,6 +240,7 @@ def _structure(layers: str, definitions: Schema) -> dict[str, Schema]:
             "additionalProperties": {
                 "type": ["array", "string"],
                 "pattern": EXPRESSION,
+                "patternErrorMessage": "Expected a list of values or an expression with `$`",
                 "description": "A column: its values, row by row.",
             },
         },
@@ -312,7 +302,12 @@ def _arguments(name: str, cls: type[BaseModel], more: Schema) -> Schema:
     pieces = [shape]
     if main is not None:
         pieces.append({key: value for key, value in mapping["properties"][main].items() if key not in _NOTES})
-    found = {"description": _sentence(cls), "markdownDescription": _text(name, cls), **_expression(_union(pieces))}
+    found = {
+        "title": name,
+        "description": _sentence(cls),
+        "markdownDescription": _text(name, cls),
+        **_expression(_union(pieces)),
+    }
     if not mapping["properties"]:
         found["doNotSuggest"] = True  # as a key; the bare word is proposed
     return found
@@ -322,9 +317,7 @@ def _required(cls: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in cls.model_fields.items() if field.is_required()]
 
 
-def _chosen(
-    kind: str, table: Mapping[str, type[BaseModel]], definitions: Schema, more: Schema | None = None
-) -> Schema:
+def _chosen(kind: str, table: Mapping[str, type[BaseModel]], definitions: Schema, more: Schema | None = None) -> Schema:
     """One of a table by its name, or a mapping from its name to its arguments."""
     words = [name for name, cls in table.items() if not _required(cls)]
     return {
@@ -393,7 +386,7 @@ def _flat(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
     """
     if "$ref" in schema:
         schema = {**definitions[schema["$ref"].rsplit("/", 1)[-1]], **schema}
-    notes = {key: schema[key] for key in ("description", "default") if key in schema}
+    notes: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
     if "anyOf" in schema:
         return {**notes, **_union([_flat(item, definitions) for item in schema["anyOf"]])}
     found = {key: value for key, value in schema.items() if key not in ("$ref", "$defs", "title", *notes)}
@@ -414,9 +407,11 @@ def _flat(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
 def _expression(schema: Schema) -> Schema:
     """The schema, or an expression instead."""
     found = _union([schema, {"type": "string", "pattern": EXPRESSION}])
-    kinds = [_KINDS[name] for name in _listed(found) if name in _KINDS]
-    if kinds and found.get("pattern") == EXPRESSION:
-        found["patternErrorMessage"] = f"Expected {', '.join(kinds)} or an expression with `$`"
+    types = [name for part in found.get("anyOf", [found]) for name in _listed(part)]
+    kinds = [_KINDS[name] for name in dict.fromkeys(types) if name in _KINDS]
+    words = next((item for item in found.get("anyOf", [found]) if item.get("pattern") == EXPRESSION), None)
+    if kinds and words is not None:
+        words["patternErrorMessage"] = f"Expected {', '.join(kinds)} or an expression with `$`"
     return found
 
 
@@ -437,7 +432,8 @@ def _union(schemas: Iterable[Schema]) -> Schema:
     for schema in schemas:
         parts = schema.get("anyOf", [schema])
         for part in parts:
-            joined = _join(merged, part) if "enum" not in part else None
+            # Beside others, a list would be what the editor begins to write.
+            joined = None if "enum" in part or "items" in part else _join(merged, part)
             if joined is not None:
                 merged = joined
             elif part not in apart:
@@ -445,7 +441,13 @@ def _union(schemas: Iterable[Schema]) -> Schema:
     if not apart:
         return merged
     words = {"enum": list(dict.fromkeys(word for item in apart for word in item.get("enum", ())))}
-    return {"anyOf": [*([words] if words["enum"] else []), *(item for item in apart if "enum" not in item), merged]}
+    return {
+        "anyOf": [
+            *([words] if words["enum"] else []),
+            *([merged] if merged else []),
+            *(item for item in apart if "enum" not in item),
+        ]
+    }
 
 
 _OF_TYPE: dict[str, tuple[str, ...]] = {
@@ -475,7 +477,9 @@ def _join(left: Schema, right: Schema) -> Schema | None:
         if None in patterns:
             found.pop("pattern", None)
         else:
-            found["pattern"] = "|".join(dict.fromkeys(f"(?:{item})" if item != EXPRESSION else item for item in patterns if item))
+            found["pattern"] = "|".join(
+                dict.fromkeys(f"(?:{item})" if item != EXPRESSION else item for item in patterns if item)
+            )
     joined = types[0] | types[1]
     if "number" in joined:
         joined -= {"integer"}
@@ -499,7 +503,11 @@ def _bounds(schema: Schema, type: str) -> Schema:
 
 
 def _condition() -> Schema:
-    return {"type": ["boolean", "string"], "pattern": EXPRESSION, "patternErrorMessage": "Expected true, false or an expression"}
+    return {
+        "type": ["boolean", "string"],
+        "pattern": EXPRESSION,
+        "patternErrorMessage": "Expected true, false or an expression",
+    }
 
 
 def _text(name: str, cls: type[BaseModel]) -> str:

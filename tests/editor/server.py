@@ -26,8 +26,9 @@ def find_server() -> str | None:
 class Server:
     """A running server with one schema for every file."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
         self.process = process
+        self.folder = folder
         self.number = 0
         self.diagnostics: dict[str, list[dict[str, Any]]] = {}
 
@@ -100,7 +101,7 @@ def running(command: str, folder: Path) -> Iterator[Server]:
     process = subprocess.Popen(
         [command, "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder
     )
-    server = Server(process)
+    server = Server(process, folder)
     try:
         markup = {"documentationFormat": ["markdown"], "snippetSupport": True}
         capabilities = {
