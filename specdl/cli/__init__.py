@@ -16,6 +16,7 @@ import click
 import specdl
 
 COMMANDS: dict[str, str] = {
+    "init": "Begin a project from a template.",
     "check": "Check specs and tell every mistake in them.",
     "summary": "Show layers, shapes, parameters and FLOPs.",
     "diagram": "Draw the model as SVG, PNG or DOT.",
