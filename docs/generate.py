@@ -28,6 +28,7 @@ from specdl.objectives.schedulers import SCHEDULERS
 from specdl.ops import all_ops
 from specdl.ops.base import Op
 from specdl.spec.recipe import DataSection, Train
+from specdl.spec.schema import schema_text
 
 DOCS = Path(__file__).parent
 
@@ -59,6 +60,7 @@ PIPELINE = draw_pipeline(
 def pages() -> Iterator[tuple[Path, str]]:
     """Every generated text."""
     yield DOCS / "operators.md", operators()
+    yield DOCS / "specdl.schema.json", schema_text()
     for path, drawing in pictures():
         yield path.with_suffix(".dot"), write_dot(drawing, "light", "TB")
 

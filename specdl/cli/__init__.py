@@ -16,6 +16,7 @@ import click
 import specdl
 
 COMMANDS: dict[str, str] = {
+    "init": "Begin a project from a template.",
     "check": "Check specs and tell every mistake in them.",
     "summary": "Show layers, shapes, parameters and FLOPs.",
     "diagram": "Draw the model as SVG, PNG or DOT.",
@@ -24,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "eval": "Measure a trained run.",
     "predict": "Run a trained model on files.",
     "export": "Write verified ONNX.",
+    "schema": "Write the JSON Schema of the language, for editors.",
 }
 """Commands and their one-line help; the module `specdl.cli.<name>` holds a command `command`."""
 
