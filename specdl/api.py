@@ -136,8 +136,10 @@ def compile_source(source: Source, variant: str | None = None, overrides: Mappin
     program = elaborate(elaborator, fields)
     if program is not None and recipe is not None and recipe.data is not None:
         from specdl.analysis.classes import check_classes
+        from specdl.analysis.metrics import check_metrics
 
         check_classes(program, recipe.data, diagnostics)
+        check_metrics(program, recipe, recipe.data, diagnostics)
     diagnostics.raise_if_failed()
     assert program is not None
     warnings = tuple(item for item in diagnostics.sorted() if item.severity == "warning")

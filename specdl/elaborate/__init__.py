@@ -21,6 +21,7 @@ from specdl.ir.program import Function, LossTerm, Program, Step
 from specdl.ir.types import DTYPES, TensorType
 from specdl.spec.entries import Argument, Entry, parse_entry
 from specdl.spec.file import Spec
+from specdl.spec.label import label_field
 from specdl.spec.validate import show
 
 MAX_INPUT_SIZE = 2**40
@@ -84,7 +85,8 @@ def elaborate(elaborator: Elaborator, fields: Mapping[str, TensorType] | None = 
     draft = _root(spec)
     draft.key = elaborator.unique_key(spec.name)
     frame = Frame(draft, {}, elaborator.params)
-    flow: Ref | None = None
+    # Where the inputs are missing, that alone is said.
+    flow = None if spec.inputs else Ref(draft, "", None, spec.spans.span)
     for name, data in spec.inputs.items():
         ref = _input(name, data, elaborator, draft, frame)
         frame.values[name] = ref
@@ -305,7 +307,7 @@ def _short_loss(
             help="write terms with inputs under `losses:`",
         )
         return None
-    label = label_field(draft, fields)
+    label = label_field([value.name for value in draft.inputs], fields)
     if label is None:
         diagnostics.add(
             "E0314",
@@ -317,15 +319,6 @@ def _short_loss(
     place = entry.operator.span
     inputs = (Argument(draft.output_names[-1], None, place), Argument(label, None, place))
     return Entry(entry.targets, entry.operator, inputs, entry.arguments, entry.spans, place)
-
-
-def label_field(draft: FunctionDraft, fields: Mapping[str, TensorType] | None) -> str | None:
-    """The field that the output is compared with: `label`, or the only field that is no input."""
-    if fields is None or "label" in fields:
-        return "label"
-    inputs = {value.name for value in draft.inputs}
-    others = [name for name in fields if name not in inputs]
-    return others[0] if len(others) == 1 else None
 
 
 def _training_outputs(
@@ -410,4 +403,4 @@ def _warn_unused(elaborator: Elaborator) -> None:
             elaborator.diagnostics.add("W0001", f"the block `{name}` is never used", block.span, severity="warning")
 
 
-__all__ = ["NETWORK", "bind_sections", "elaborate", "label_field"]
+__all__ = ["NETWORK", "bind_sections", "elaborate"]
