@@ -109,7 +109,8 @@ def show_diagnostics(error: SpecError) -> None:
 def _texts(error: SpecError) -> dict[str, str]:
     """The texts that the diagnostics point into; what a later stage raised has its place, but not the text."""
     texts = dict(error.texts)
-    for span in (place.span for item in error.diagnostics for place in (item, *item.notes)):
+    spans = [span for item in error.diagnostics for span in (item.span, *(note.span for note in item.notes))]
+    for span in spans:
         if span is not None and span.file not in texts:
             with contextlib.suppress(OSError, UnicodeDecodeError):
                 texts[span.file] = Path(span.file).read_text(encoding="utf-8-sig")
