@@ -19,7 +19,7 @@ from specdl.backends.diagram.dot import write_dot
 from specdl.backends.diagram.model import Drawing
 from specdl.backends.diagram.pipeline import Stage, draw_pipeline
 from specdl.backends.diagram.render import render_drawing
-from specdl.catalogue import Example, Explanation, everything
+from specdl.catalogue import SPEC, Example, Explanation, everything
 from specdl.data.sources import SOURCES
 from specdl.data.transforms import TRANSFORMS
 from specdl.objectives.losses import LOSSES
@@ -238,7 +238,10 @@ def error(entry: Explanation) -> list[str]:
 
 def _spec(language: str, example: Example) -> list[str]:
     head = [f"Checked{_behind(example)}:"] if example.arguments and language != "yaml" else []
-    return ["", *head, f"```{language}", example.text.rstrip("\n"), "```"]
+    if example.files:
+        files = [line for name, text in example.files.items() for line in (f"# {name}", *text.splitlines(), "")]
+        return ["", *head, f"```{language} files", *files, f"# {SPEC}", *example.text.splitlines(), "```"]
+    return ["", *head, f"```{language}", *example.text.splitlines(), "```"]
 
 
 def _behind(example: Example) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +16,8 @@ from specdl.elaborate import bind_sections, elaborate
 from specdl.ir.program import Program
 from specdl.passes import run_passes
 from specdl.source import Source, load_source
-from specdl.spec.file import Spec, parse_spec
+from specdl.spec.file import Spec
+from specdl.spec.linking import parse_spec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -108,24 +111,98 @@ class Model:
 
         return render_diagram(self.program, path, **{"title": self.title, **options})
 
+    def resolved_files(self) -> dict[str, str]:
+        """The spec and copies of what it imports, as YAML texts by relative path: they need nothing else.
+
+        `spec.yaml` has the variant, the overrides and what the spec extends in it.
+        """
+        from specdl.spec.resolved import resolved_files
+
+        return resolved_files(self.spec)
+
     def resolved_text(self) -> str:
-        """The spec as YAML with its variant and overrides applied."""
-        import yaml
-
-        return yaml.safe_dump(dict(self.spec.data), sort_keys=False, allow_unicode=True, width=120)
+        """The spec as YAML with its variant, its overrides and what it extends; see `resolved_files` for imports."""
+        return self.resolved_files()["spec.yaml"]
 
 
-def load(path: str | Path, variant: str | None = None, overrides: Mapping[str, Any] | None = None) -> Model:
-    """Compiles a spec. Raises `SpecError` with every mistake in it."""
-    return compile_source(load_source(path), variant, overrides)
+@dataclass(frozen=True)
+class Library:
+    """A checked block library."""
+
+    spec: Spec
 
 
-def compile_source(source: Source, variant: str | None = None, overrides: Mapping[str, Any] | None = None) -> Model:
-    """Compiles a source that is already loaded. Raises `SpecError`."""
+def load(
+    path: str | Path,
+    variant: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    import_root: str | Path | None = None,
+) -> Model:
+    """Compiles a spec. Raises `SpecError` with every mistake in it.
+
+    `import_root` is the folder in which files that it imports or extends may lie; its own folder unless given.
+    """
+    return compile_source(load_source(path), variant, overrides, import_root=import_root)
+
+
+def compile_source(
+    source: Source,
+    variant: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    import_root: str | Path | None = None,
+) -> Model:
+    """Compiles a source that is already loaded; text that is no file can't import any. Raises `SpecError`."""
+    found = _compile(source, variant, overrides, import_root)
+    if isinstance(found, Model):
+        return found
+    help = f"import it in a spec: `imports: [{Path(source.file).name}]`"
+    message = f"`{source.file}` has blocks only; a network has `inputs` and `layers`"
+    raise SpecError([Diagnostic("E0127", message, source.spans.span.part(0, 1), help=help)], found.spec.texts)
+
+
+def check(
+    path: str | Path,
+    variant: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    import_root: str | Path | None = None,
+) -> Model | Library:
+    """Compiles a spec, or checks a block library by itself. Raises `SpecError` with every mistake in it."""
+    return _compile(load_source(path), variant, overrides, import_root)
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pauses Python's cycle collector.
+
+    A compiler makes many objects and throws few away; the collector walks all of them again and again, which
+    makes a deep spec cost more than its length. What is made is bounded by the limits on a spec.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_collector()
+def _compile(
+    source: Source, variant: str | None, overrides: Mapping[str, Any] | None, import_root: str | Path | None
+) -> Model | Library:
     diagnostics = Diagnostics()
-    spec = parse_spec(source, diagnostics, variant=variant, overrides=overrides)
+    spec = parse_spec(source, diagnostics, variant=variant, overrides=overrides, root=import_root)
     if spec is None:
         raise SpecError(diagnostics.sorted(), diagnostics.texts)
+    if spec.library:
+        from specdl.elaborate.library import check_library
+
+        check_library(spec, diagnostics)
+        diagnostics.raise_if_failed()
+        return Library(spec)
     elaborator, sections = bind_sections(spec, diagnostics)
     recipe: Recipe | None = None
     if sections:

@@ -7,10 +7,13 @@ and the rules of a SARIF report are made of them. A test holds that they agree w
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from contextlib import chdir
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from specdl.diagnostics import Diagnostic, SpecError, nearest, render
@@ -27,21 +30,27 @@ SPEC = "spec.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A spec, and what stands behind its name on the command line (`params.width=4`, `--variant small`)."""
+    """A spec, what stands behind its name on the command line (`params.width=4`, `--variant small`), and other files."""
 
     text: str
     arguments: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def compile(self) -> Model:
         """The compiled example. Raises `SpecError`."""
-        from specdl.api import compile_source
+        from specdl.api import compile_source, load
         from specdl.source import parse_text
         from specdl.spec.overrides import parse_override
 
         words = list(self.arguments)
         variant = words.pop(words.index("--variant") + 1) if "--variant" in words else None
         overrides = dict(parse_override(word) for word in words if word != "--variant")
-        return compile_source(parse_text(self.text, SPEC), variant, overrides)
+        if not self.files:
+            return compile_source(parse_text(self.text, SPEC), variant, overrides)
+        with TemporaryDirectory() as folder, chdir(folder):
+            for name, text in {**self.files, SPEC: self.text}.items():
+                Path(name).write_text(text, encoding="utf-8")
+            return load(SPEC, variant, overrides)
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What is wrong with the example, warnings included."""
@@ -82,16 +91,11 @@ class Explanation:
         """The message as a user sees it: of the wrong example, where `check` finds it, else as it is written down."""
         if self.message or self.wrong is None:
             return self.message.rstrip("\n")
-        return render(self.wrong.diagnostics(), {SPEC: self.wrong.text, **_override_texts(self.wrong)})
-
-
-def _override_texts(example: Example) -> dict[str, str]:
-    """The texts of overrides that diagnostics point into."""
-    try:
-        example.compile()
-    except SpecError as error:
-        return error.texts
-    return {}
+        try:
+            found = self.wrong.compile()
+        except SpecError as error:
+            return render(error.diagnostics, error.texts)
+        return render(found.warnings, found.spec.texts)
 
 
 def codes() -> tuple[str, ...]:
@@ -152,4 +156,7 @@ def _entry(code: str, item: dict[str, Any]) -> Explanation:
 
 
 def _example(item: dict[str, Any], key: str, arguments: str) -> Example | None:
-    return Example(item[key], tuple(shlex.split(item.get(arguments, "")))) if key in item else None
+    if key not in item:
+        return None
+    files = item.get(f"{key}_files", item.get("files", {}))
+    return Example(item[key], tuple(shlex.split(item.get(arguments, ""))), files)

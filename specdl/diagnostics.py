@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Severity = Literal["error", "warning"]
@@ -126,6 +126,12 @@ class Diagnostics:
         if key not in self._seen:
             self._seen.add(key)
             self.items.append(Diagnostic(code, _shortened(message), span, label, tuple(notes), help, severity))
+
+    def take(self, error: SpecError, note: Note) -> None:
+        """Records the mistakes of another file, each with a note that says how one got there."""
+        self.texts.update(error.texts)
+        for item in error.diagnostics:
+            self.items.append(replace(item, notes=(*item.notes, note)))
 
     @property
     def failed(self) -> bool:

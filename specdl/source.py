@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +83,18 @@ class SpanTree:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A loaded file: its text, its data, and where everything stands."""
+    """A loaded file: its text, its data, and where everything stands.
+
+    `file` is its name in messages; `path` where it was read, None for text that is no file. `nodes` are its values,
+    aliases expanded.
+    """
 
     file: str
     text: str
     data: Any
     spans: SpanTree
+    path: Path | None = None
+    nodes: int = 0
 
 
 def load_source(path: str | Path) -> Source:
@@ -111,7 +117,7 @@ def load_source(path: str | Path) -> Source:
             diagnostics.add("E0002", f"`{name}` has {len(raw):,} bytes; a spec may have {MAX_BYTES:,}")
         else:
             try:
-                return parse_text(raw.decode("utf-8-sig"), name)
+                return replace(parse_text(raw.decode("utf-8-sig"), name), path=Path(path))
             except UnicodeDecodeError as error:
                 diagnostics.add("E0003", f"`{name}` isn't UTF-8 text (byte {error.start})")
     raise SpecError(diagnostics.sorted(), diagnostics.texts)
@@ -138,7 +144,7 @@ def parse_text(text: str, file: str = "<text>") -> Source:
     except yaml.YAMLError as error:  # a control character, for instance: it has no mark
         diagnostics.add("E0004", f"not YAML: {str(error).splitlines()[0]}", _start(file))
     diagnostics.raise_if_failed()
-    return Source(file, text, data, spans)
+    return Source(file, text, data, spans, nodes=builder.nodes)
 
 
 def _start(file: str) -> Span:

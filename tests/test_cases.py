@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from specdl.api import compile_source
+from specdl.api import check, compile_source, load
 from specdl.backends.diagram import emit_dot
 from specdl.diagnostics import SpecError, render
 from specdl.ir.printer import print_program
@@ -35,6 +35,29 @@ def test_language(path: Path, update: bool) -> None:
     compare(path.with_suffix(".ir"), print_program(model.program), update)
     compare(path.with_suffix(".py"), model.source(), update)
     compare(path.with_suffix(".dot"), emit_dot(model.program), update)
+
+
+def folders(folder: str) -> list[Path]:
+    """Cases of several files: a folder each, in which `spec.yaml` is what is compiled."""
+    return sorted(path.parent for path in (CASES / folder).glob("*/spec.yaml"))
+
+
+@pytest.mark.parametrize("path", folders("imports"), ids=lambda path: path.name)
+def test_imports(path: Path, update: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path)
+    model = load("spec.yaml")
+    assert not model.warnings
+    compare(path / "spec.ir", print_program(model.program), update)
+    compare(path / "spec.py", model.source(), update)
+
+
+@pytest.mark.parametrize("path", folders("imports/errors"), ids=lambda path: path.name)
+def test_errors_of_several_files(path: Path, update: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path)
+    check_it = check if path.name == "library_alone" else load
+    with pytest.raises(SpecError) as error:
+        check_it("spec.yaml")
+    compare(path / "spec.err", render(error.value.diagnostics, error.value.texts) + "\n", update)
 
 
 @pytest.mark.parametrize("path", cases("elaborate"), ids=lambda path: path.stem)

@@ -7,19 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from specdl.api import compile_source
+from specdl.api import Library, check, compile_source, load
 from specdl.source import parse_text
 from tests.conftest import ROOT
 
-EXAMPLE = re.compile(r"((?:^<!-- spec: [^\n]* -->\n)*)^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+EXAMPLE = re.compile(r"((?:^<!-- (?:spec|file): [^\n]* -->\n)*)^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"<!-- file: (.*) -->")
+
+
+def pages() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def examples() -> list[tuple[str, str]]:
-    """Every YAML example: whole specs as they are, lists of layers under the header in the comment above."""
+    """Every YAML example of one file: whole specs as they are, lists of layers under the header in their comment."""
     found: list[tuple[str, str]] = []
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for path in pages():
         for number, match in enumerate(EXAMPLE.finditer(path.read_text(encoding="utf-8"))):
             header, text = match.groups()
+            if FILE.search(header):
+                continue
             if not text.startswith("specdl:"):
                 keys = re.findall(r"<!-- spec: (.*) -->", header)
                 indented = "".join(f"  {line}\n" for line in text.splitlines())
@@ -34,6 +41,31 @@ def test_examples_compile(name: str, text: str) -> None:
     assert model.source()
     for variant in model.spec.variants:
         assert compile_source(parse_text(text, name), variant).parameters
+
+
+def example_files() -> dict[Path, dict[str, str]]:
+    """Of each page, the examples that are files of their own: they may import and extend each other."""
+    found: dict[Path, dict[str, str]] = {}
+    for path in pages():
+        for header, text in EXAMPLE.findall(path.read_text(encoding="utf-8")):
+            if name := FILE.search(header):
+                found.setdefault(path, {})[name.group(1)] = text
+    return found
+
+
+@pytest.mark.parametrize(("page", "files"), example_files().items(), ids=[page.name for page in example_files()])
+def test_examples_of_several_files_compile(page: Path, files: dict[str, str], tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    for name in files:
+        model = check(tmp_path / name)
+        if isinstance(model, Library):
+            continue
+        assert model.source()
+        assert not model.warnings
+        for variant in model.spec.variants:
+            assert load(tmp_path / name, variant).parameters
 
 
 def test_the_readme_shows_the_demo_as_it_is() -> None:
@@ -52,9 +84,9 @@ def test_links_lead_somewhere() -> None:
 
 
 def generated() -> list[tuple[Path, str]]:
-    from docs.generate import pages
+    from docs import generate
 
-    return list(pages())
+    return list(generate.pages())
 
 
 @pytest.mark.parametrize(("path", "text"), generated(), ids=lambda value: value.name if isinstance(value, Path) else "")

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from specdl.cli.common import diagnostics_json, human, print_json, show_diagnostics, split_overrides
+from specdl.cli.common import (
+    diagnostics_json,
+    human,
+    import_root,
+    import_root_option,
+    print_json,
+    show_diagnostics,
+    split_overrides,
+)
 from specdl.cli.findings import FORMATS, Finding, github_lines, sarif
 from specdl.diagnostics import SpecError
 
@@ -12,25 +20,31 @@ from specdl.diagnostics import SpecError
 @click.command("check")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC... [KEY=VALUE]...")
 @click.option("--variant", metavar="NAME", help="Check this variant.")
+@import_root_option
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", help="How to tell mistakes.")
 def command(specs: tuple[str, ...], variant: str | None, form: str) -> int:
     """Check SPECs: keys, types, names, shapes. Exit code 1 if any is wrong.
 
     Example: specdl check specs/resnet.yaml --variant resnet50 params.classes=10
     """
-    from specdl.api import load
+    from specdl.api import Library, check
 
     files, overrides = split_overrides(specs)
     found: list[Finding] = []
     failed = False
     for file in files:
         try:
-            model = load(file, variant, overrides)
+            model = check(file, variant, overrides, import_root=import_root())
         except SpecError as error:
             failed = True
             found.extend(Finding(file, item) for item in error.diagnostics)
             if form == "text":
                 show_diagnostics(error)
+            continue
+        if isinstance(model, Library):
+            if form == "text":
+                count = len(model.spec.blocks)
+                click.echo(f"{file}: ok, {count} block{'s' if count > 1 else ''}")
             continue
         found.extend(Finding(file, item) for item in model.warnings)
         if form == "text":

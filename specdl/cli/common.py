@@ -21,10 +21,32 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def spec_arguments(function: Function) -> Function:
-    """SPEC, `KEY=VALUE` overrides and `--variant`, for commands that take one spec."""
+    """SPEC, `KEY=VALUE` overrides, `--variant` and `--import-root`, for commands that take one spec."""
+    function = import_root_option(function)
     function = click.option("--variant", metavar="NAME", help="Use this variant of the spec.")(function)
     function = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")(function)
     return click.argument("spec", metavar="SPEC")(function)
+
+
+def import_root_option(function: Function) -> Function:
+    """`--import-root`, for commands that take specs; `load_model` and `import_root` ask for it."""
+    return click.option(
+        "--import-root",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        metavar="FOLDER",
+        help="Where imported files may lie; the folder of the spec unless given.",
+        expose_value=False,
+        callback=lambda context, _, value: context.meta.__setitem__(_IMPORT_ROOT, value),
+    )(function)
+
+
+_IMPORT_ROOT = "specdl.import_root"
+
+
+def import_root() -> Path | None:
+    """The folder that `--import-root` names."""
+    found: Path | None = click.get_current_context().meta.get(_IMPORT_ROOT)
+    return found
 
 
 def json_option(function: Function) -> Function:
@@ -55,7 +77,7 @@ def load_model(spec: str, variant: str | None, overrides: Sequence[str]) -> Mode
     """Compiles the spec that a command names, and shows its warnings."""
     from specdl.api import load
 
-    model = load(spec, variant, parse_overrides(overrides))
+    model = load(spec, variant, parse_overrides(overrides), import_root=import_root())
     if model.warnings:
         show_diagnostics(SpecError(model.warnings, model.spec.texts))
     return model

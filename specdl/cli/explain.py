@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from specdl.catalogue import Example, Explanation, everything, explain, nearest_code
+from specdl.catalogue import SPEC, Example, Explanation, everything, explain, nearest_code
 from specdl.cli.common import json_option, print_json
 
 
@@ -59,6 +59,12 @@ def _example(word: str, example: Example) -> Iterator[str]:
     yield ""
     yield f"{word}, with `{' '.join(example.arguments)}`:" if example.arguments else f"{word}:"
     yield ""
+    for name, text in example.files.items():
+        yield f"    # {name}"
+        yield from _indented(text)
+        yield ""
+    if example.files:
+        yield f"    # {SPEC}"
     yield from _indented(example.text)
 
 
@@ -74,10 +80,12 @@ def _json(entry: Explanation) -> dict[str, Any]:
         "title": entry.title,
         "explanation": entry.explanation,
         "wrong": None if entry.wrong is None else entry.wrong.text,
+        "files": {} if entry.wrong is None else dict(entry.wrong.files),
         "arguments": [] if entry.wrong is None else list(entry.wrong.arguments),
         "command": entry.command or None,
         "message": entry.shown(),
         "mended": None if entry.mended is None else entry.mended.text,
+        "mended_files": {} if entry.mended is None else dict(entry.mended.files),
         "mended_arguments": [] if entry.mended is None else list(entry.mended.arguments),
         "remedy": entry.remedy or None,
         "link": entry.link,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from specdl.cli.common import json_option, load_model, load_run, print_json
+from specdl.cli.common import import_root_option, json_option, load_model, load_run, print_json
 
 
 @click.command("export")
@@ -16,6 +16,7 @@ from specdl.cli.common import json_option, load_model, load_run, print_json
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the ONNX file.")
 @click.option("--opset", type=click.IntRange(18, 23), help="ONNX opset; 20 unless given.")
 @click.option("--no-verify", is_flag=True, help="Don't compare the file with PyTorch in ONNX Runtime.")
+@import_root_option
 @json_option
 def command(
     source: str,

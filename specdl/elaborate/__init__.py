@@ -34,8 +34,8 @@ NETWORK = "model"
 def bind_sections(spec: Spec, diagnostics: Diagnostics) -> tuple[Elaborator, dict[str, Any]]:
     """Binds the parameters, and evaluates the expressions in the sections about data and training."""
     elaborator = Elaborator(spec, diagnostics)
-    elaborator.bind_file_params()
-    scope = EntryScope(Frame(_root(spec), {}, elaborator.params), {}, None)
+    elaborator.bind_file_params(elaborator.home)
+    scope = EntryScope(Frame(_root(spec), {}, elaborator.home), {}, None)
     sections: dict[str, Any] = {}
     for key, value in spec.sections.items():
         try:
@@ -84,7 +84,7 @@ def elaborate(elaborator: Elaborator, fields: Mapping[str, TensorType] | None = 
     spec, diagnostics = elaborator.spec, elaborator.diagnostics
     draft = _root(spec)
     draft.key = elaborator.unique_key(spec.name)
-    frame = Frame(draft, {}, elaborator.params)
+    frame = Frame(draft, {}, elaborator.home)
     # Where the inputs are missing, that alone is said.
     flow = None if spec.inputs else Ref(draft, "", None, spec.spans.span)
     for name, data in spec.inputs.items():
@@ -113,11 +113,21 @@ def elaborate(elaborator: Elaborator, fields: Mapping[str, TensorType] | None = 
     for block in elaborator.blocks.values():
         freeze(block, ordered)
     freeze(draft, ordered)
+    ordered = _reachable(ordered, draft.key)
     if _unrolled(ordered)[draft.key] > MAX_LAYERS:
         message = f"a spec may have {MAX_LAYERS:,} layers, the calls of blocks unrolled"
         diagnostics.add("E0210", message, spec.spans.key("layers"))
         return None
     return Program(spec.name, ordered | functions, {NETWORK: draft.key}, steps)
+
+
+def _reachable(functions: Mapping[str, Function], root: str) -> dict[str, Function]:
+    """The functions that `root` calls, itself included: what only a layer called that isn't built is left out."""
+    found = {root}
+    for key in reversed(list(functions)):  # callees come first
+        if key in found:
+            found.update(node.callee for node in functions[key].nodes if isinstance(node.callee, str))
+    return {key: function for key, function in functions.items() if key in found}
 
 
 def _unrolled(functions: Mapping[str, Function]) -> dict[str, int]:
@@ -350,7 +360,7 @@ def _supervised(
 
     spec = elaborator.spec
     inner = Elaborator(spec, elaborator.diagnostics, LOSSES)
-    inner.params = elaborator.params
+    inner.home = elaborator.home
     inner.keys = elaborator.keys
     types = network.output_types()
     keys: list[str] = []
@@ -360,7 +370,7 @@ def _supervised(
         draft = FunctionDraft(
             inner.unique_key(name), name, "step", spec.spans.key("loss" if spec.losses is None else "losses")
         )
-        frame = Frame(draft, {}, elaborator.params)
+        frame = Frame(draft, {}, elaborator.home)
         for field_name, type in fields.items():
             frame.values[field_name] = draft.add_input(field_name, type, spec.spans.at("data"))
         count = len(network.outputs) - (0 if training else network.training_outputs)
@@ -396,10 +406,20 @@ def _supervised(
 
 
 def _warn_unused(elaborator: Elaborator) -> None:
-    """Warns of blocks that nothing names: not a call, not a parameter, not another variant."""
+    """Warns of this file's blocks and imports that nothing names: not a call, not a parameter, not another variant."""
+    spec = elaborator.spec
+    for other in spec.imports:
+        names = [name for name, item in spec.imported.items() if item.spec is other]
+        if names and not any(re.search(rf"(?<![\w/]){re.escape(name)}(?![\w.])", spec.text) for name in names):
+            span = spec.imported[names[0]].span
+            if span.file == spec.file:
+                message = f"nothing of `{other.file}` is used"
+                elaborator.diagnostics.add("W0002", message, span, severity="warning")
     for name, block in elaborator.spec.blocks.items():
+        if name in elaborator.used_blocks or block.span.file != elaborator.spec.file:
+            continue
         named = len(re.findall(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", elaborator.spec.text))
-        if name not in elaborator.used_blocks and named < 2:
+        if named < 2:
             elaborator.diagnostics.add("W0001", f"the block `{name}` is never used", block.span, severity="warning")
 
 

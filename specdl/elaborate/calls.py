@@ -14,7 +14,7 @@ from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
 from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
-from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Poisoned, Site
+from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Home, Poisoned, Site
 from specdl.ir.dims import too_complicated
 from specdl.ir.types import TensorType
 from specdl.ops import OPERATORS
@@ -50,6 +50,7 @@ class Calls(Resolver):
         self.blocks: dict[Any, FunctionDraft] = {}
         self.signatures: dict[str, tuple[list[TensorType], bool]] = {}
         self.used_blocks: set[str] = set()
+        self.libraries: dict[str, Home] = {}
         self.keys: dict[str, int] = {}
         self.instances: dict[Any, Op] = {}
         self.layers = 0
@@ -88,12 +89,21 @@ class Calls(Resolver):
         site: Site,
     ) -> Bound:
         """Applies an operator or a block."""
-        block = self.spec.blocks.get(name)
+        home = site.frame.home
+        block = home.spec.blocks.get(name)
         if block is not None:
-            return self.block(entry, block, arguments, spans, own_name, site)
+            return self.block(entry, block, home, arguments, spans, own_name, site)
+        imported = home.spec.imported.get(name)
+        if imported is not None and imported.block is not None:
+            home = self.library(imported.spec)
+            return self.block(entry, imported.block, home, arguments, spans, own_name, site)
+        if imported is not None:
+            return self.network(entry, name, imported.spec, arguments, spans, own_name, site)
         cls = self.losses.get(name) or OPERATORS.get(name)
+        if cls is None and (home.spec.incomplete or name in (home.spec.data.get("blocks") or ())):
+            raise Poisoned  # it is a block that couldn't be read, or may be one of a file that couldn't
         if cls is None:
-            help = unknown_operator_help(name, [*self.losses, *OPERATORS, *self.spec.blocks, *STRUCTURAL])
+            help = self.unknown_callable_help(name, home.spec)
             if site.draft.layer(name) is not None:
                 listed = "" if entry.inputs is None else f"({', '.join(str(item.value) for item in entry.inputs)})"
                 help = f"`{name}` is a layer; to run it again, write `call{listed}: {name}`"
@@ -104,6 +114,30 @@ class Calls(Resolver):
             # The inputs are looked up even where an argument is wrong, so that both mistakes are told.
             inputs = self.operator_inputs(cls, name, entry, site)
         return self.emit(entry, op, inputs, own_name, spans, site)
+
+    def unknown_callable_help(self, name: str, spec: Spec) -> str | None:
+        """What to write instead of a name that nothing callable has."""
+        for file in spec.imports:
+            if not file.library and name in file.blocks:
+                return f"`{name}` is inside of `{file.file}`, which brings in its network; move the block to a library"
+            for further in file.imports:
+                if name in further.blocks:
+                    return f"`{name}` is a block of `{further.file}`: import that file too"
+        return unknown_operator_help(name, [*self.losses, *OPERATORS, *spec.blocks, *spec.imported, *STRUCTURAL])
+
+    def library(self, spec: Spec) -> Home:
+        """An imported library, its parameters bound."""
+        home = self.libraries.get(spec.file)
+        if home is None:
+            home = self.libraries[spec.file] = Home(spec, {}, spec.file)
+            self.bind_file_params(home)
+        return home
+
+    def network(
+        self, entry: Entry, name: str, spec: Spec, arguments: Any, spans: SpanTree, own_name: str | None, site: Site
+    ) -> Bound:
+        """Calls the whole network of an imported spec."""
+        raise NotImplementedError
 
     def operator_inputs(self, cls: type[Op], name: str, entry: Entry, site: Site) -> list[Ref | None]:
         """The inputs of an operator; one that makes a tensor from nothing takes batch and device of a value here."""
@@ -124,7 +158,7 @@ class Calls(Resolver):
     def operator(self, cls: type[Op], name: str, arguments: Any, spans: SpanTree, site: Site) -> Op:
         """The operator with its arguments checked. Raises `Poisoned`."""
         value = self.resolve(arguments, spans, site.scope)
-        key = (cls, _frozen(value))
+        key = (cls, frozen(value))
         found = self.instances.get(key)
         if found is not None:
             return found
@@ -171,7 +205,7 @@ class Calls(Resolver):
         names = op.output_names(len(outputs))
         node = NodeDraft("", op, list(inputs), [], list(outputs), entry.span, bool(weights), names)
         self.name(node, own_name, op.operator, op.counted, entry, site)
-        return self.finish(node, own_name, site.draft)
+        return self.finish(node, own_name, site.draft, entry)
 
     def type_error(
         self,
@@ -233,7 +267,7 @@ class Calls(Resolver):
 
     def check_reserved(self, node: NodeDraft, entry: Entry, site: Site) -> None:
         """Records a layer whose module would take the name of an attribute that PyTorch's modules have."""
-        why = why_reserved(node.name, sequential=site.draft.counted)
+        why = why_reserved(node.name, counted=site.draft.counted)
         if why is None or site.draft.kind == "step":
             return
         if isinstance(node.callee, Op) and node.callee.torch_module(*_types(node.inputs)) is None:
@@ -246,12 +280,15 @@ class Calls(Resolver):
         message = f"`{node.name}` {why}, so no layer can have this name"
         self.fail(site.frame, "E0315", message, place, help=help)
 
-    def finish(self, node: NodeDraft, own_name: str | None, draft: FunctionDraft) -> Bound:
-        """Makes the values of a node."""
+    def finish(self, node: NodeDraft, own_name: str | None, draft: FunctionDraft, entry: Entry | None = None) -> Bound:
+        """Makes the values of a node; several names on the left of its entry are what its values are called."""
         base = own_name or (node.name if node.name.isidentifier() else _value_base(node))
+        targets = [target.value for target in entry.targets] if entry is not None else []
+        named = targets if len(targets) > 1 and all(map(str.isidentifier, targets)) else []
         refs: list[Ref] = []
         for index, type in enumerate(node.types):
-            name = draft.unique(base if index == 0 else f"{base}_{node.output_names[index]}")
+            name = base if index == 0 else f"{base}_{node.output_names[index]}"
+            name = draft.unique(named[index] if index < len(named) else name)
             node.outputs.append(name)
             refs.append(Ref(draft, name, type, node.span))
         return refs[0] if len(refs) == 1 else tuple(refs)
@@ -259,13 +296,22 @@ class Calls(Resolver):
     # ---- blocks --------------------------------------------------------------------------------------
 
     def block(
-        self, entry: Entry, block: Block, arguments: Any, spans: SpanTree, own_name: str | None, site: Site
+        self,
+        entry: Entry,
+        block: Block,
+        home: Home,
+        arguments: Any,
+        spans: SpanTree,
+        own_name: str | None,
+        site: Site,
     ) -> Bound:
-        """Calls a block."""
-        self.used_blocks.add(block.name)
+        """Calls a block of a file."""
+        if home is self.home:
+            self.used_blocks.add(block.name)
         frame = site.frame
-        if block.name in frame.stack:
-            chain = " → ".join([*frame.stack[frame.stack.index(block.name) :], block.name])
+        if any(block is other for other in frame.stack):  # blocks of several files may have one name
+            names = [item.name for item in frame.stack]
+            chain = " → ".join([*names[names.index(block.name) :], block.name])
             raise self.fail(frame, "E0309", f"the block `{block.name}` calls itself: {chain}", entry.operator.span)
         ports, defaults = ["input"], {}
         if block.inputs is not None:
@@ -275,13 +321,25 @@ class Calls(Resolver):
         inputs = self.inputs(block.name, ports, entry, site, defaults)
         names = [port.rstrip("?") for port in ports]
         types = {name: None if ref is None else ref.type for name, ref in zip(names, inputs, strict=True)}
-        params = self.block_params(block, values, types, entry, site)
-        key = (block.name, _frozen(params), tuple(types.values()))
+        params = self.block_params(block, home, values, types, entry, site)
+        key = (home.key, block.name, frozen(params), tuple(types.values()))
         callee = self.blocks.get(key)
         if callee is None:
-            callee = self.elaborate_block(block, params, types, entry, frame)
+            callee = self.elaborate_block(block, home, params, types, entry, frame)
             self.blocks[key] = callee
             self.signatures[callee.key] = (callee.output_types(), callee.has_weights())
+        return self.call_function(entry, block.name, callee, inputs, own_name, site)
+
+    def call_function(
+        self,
+        entry: Entry,
+        name: str,
+        callee: FunctionDraft,
+        inputs: Sequence[Ref | None],
+        own_name: str | None,
+        site: Site,
+    ) -> Bound:
+        """Adds the node that calls the finished function of a block or network."""
         if not callee.outputs:
             raise Poisoned
         types_out, has_weights = self.signatures[callee.key]
@@ -295,7 +353,7 @@ class Calls(Resolver):
             has_weights=has_weights,
             output_names=tuple(callee.output_names),
         )
-        self.name(node, own_name, block.name, True, entry, site)
+        self.name(node, own_name, name, True, entry, site)
         return self.finish(node, own_name, site.draft)
 
     def block_arguments(self, block: Block, arguments: Any, spans: SpanTree, site: Site) -> dict[str, Any]:
@@ -327,6 +385,7 @@ class Calls(Resolver):
     def block_params(
         self,
         block: Block,
+        home: Home,
         values: Mapping[str, Any],
         types: Mapping[str, TensorType | None],
         entry: Entry,
@@ -335,7 +394,7 @@ class Calls(Resolver):
         """All parameters of a block, defaults evaluated in order. Raises `Poisoned`."""
         params: dict[str, Any] = {}
         inner = FunctionDraft(block.name, block.name, "block", block.span)
-        frame = Frame(inner, params, self.params, notes=(_used_here(block, entry), *site.frame.notes[:3]))
+        frame = Frame(inner, params, home, notes=(_used_here(block, entry), *site.frame.notes[:3]))
         for name, type in types.items():
             frame.values[name] = ABSENT if type is None else Ref(inner, name, type, entry.span)
         scope = Site(frame, inner, flow=next(iter(frame.values.values()), None)).scope
@@ -358,6 +417,7 @@ class Calls(Resolver):
     def elaborate_block(
         self,
         block: Block,
+        home: Home,
         params: Mapping[str, Any],
         types: Mapping[str, TensorType | None],
         entry: Entry,
@@ -367,7 +427,7 @@ class Calls(Resolver):
         self.steps += BLOCK_STEPS
         draft = FunctionDraft(self.unique_key(block.name), block.name, "block", block.span, parameters=dict(params))
         notes = (_used_here(block, entry), *caller.notes[:3])
-        frame = Frame(draft, params, self.params, notes=notes, stack=(*caller.stack, block.name))
+        frame = Frame(draft, params, home, notes=notes, stack=(*caller.stack, block))
         flow: Ref | None = None
         for name, type in types.items():
             if type is None:
@@ -611,12 +671,12 @@ def _listing(types: Sequence[TensorType]) -> str:
     return ", ".join(map(str, types))
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
     """A hashable image of a resolved value; 1, 1.0 and True stay apart."""
     if isinstance(value, Mapping):
-        return ("mapping", tuple((key, _frozen(item)) for key, item in value.items()))
+        return ("mapping", tuple((key, frozen(item)) for key, item in value.items()))
     if isinstance(value, (list, tuple)):
-        return ("list", tuple(_frozen(item) for item in value))
+        return ("list", tuple(frozen(item) for item in value))
     return (type(value).__name__, value)
 
 

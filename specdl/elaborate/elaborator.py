@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from specdl.diagnostics import Note
-from specdl.elaborate.calls import MAX_FAILURES, MAX_LAYERS, MAX_NESTING, MAX_STEPS, Calls
+from specdl.elaborate.calls import MAX_FAILURES, MAX_LAYERS, MAX_NESTING, MAX_STEPS
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
+from specdl.elaborate.networks import Networks
 from specdl.elaborate.scopes import Abandoned, Absent, Bound, Poisoned, Site, UnknownType
 from specdl.ir.dims import SymDim
 from specdl.ir.program import Residual
@@ -28,7 +29,7 @@ _LOOPS = {"repeat", "for"}
 _STRUCTURES = {"sequence", "repeat", "for", "residual", "branches"}
 
 
-class Elaborator(Calls):
+class Elaborator(Networks):
     """Elaborates the entries of one spec."""
 
     def entries(self, entries: Sequence[Entry], site: Site) -> Bound | None:
@@ -74,6 +75,8 @@ class Elaborator(Calls):
             if self.failures > MAX_FAILURES:
                 raise Abandoned from None
             targets = [target.value for target in entry.targets if "$" not in target.value]
+            if entry.operator.value in _LOOPS or len(targets) < len(entry.targets):
+                site.frame.lost.append(entry)
             result = Ref(site.draft, "", None, entry.span)
         self.bind(entry, targets, result, site)
         return result[0] if isinstance(result, tuple) and (targets or entry.operator.value != "branches") else result
@@ -272,6 +275,10 @@ class Elaborator(Calls):
         draft = site.draft
         if site.flow is None:
             raise self.no_flow(site.frame, entry.operator.span)
+        if isinstance(site.flow, Ref) and site.flow.type is None:
+            for path in (entry.body, entry.shortcut or ()):
+                self.entries(path, replace(site, number=None))
+            raise Poisoned
         source = self.local(site.flow, entry, site)
         start = replace(site, flow=source, number=None)
         before = len(draft.nodes)

@@ -27,14 +27,16 @@ MODULE_ATTRIBUTES = frozenset(
 )
 """The attributes of `nn.Module`, but those that begin with two underscores."""
 
-SEQUENTIAL_ATTRIBUTES = frozenset({"_get_item_by_idx", "append", "extend", "insert", "pop"})
-"""What `nn.Sequential` has more."""
+CONTAINER_ATTRIBUTES = frozenset(
+    {"_get_item_by_idx", "append", "clear", "extend", "insert", "items", "keys", "pop", "update", "values"}
+)
+"""What `nn.Sequential` and `nn.ModuleDict` have more: a counted level becomes one of them."""
 
 
-def why_reserved(name: str, *, sequential: bool = False) -> str | None:
-    """Why no layer of a module (or of an `nn.Sequential`) can have this name, or None."""
+def why_reserved(name: str, *, counted: bool = False) -> str | None:
+    """Why no layer of a module (or of a container, as a counted level is) can have this name, or None."""
     if name.startswith("__"):
         return "is private in Python, as all names that begin with two underscores"
     if name in MODULE_ATTRIBUTES:
         return "is an attribute of every PyTorch module"
-    return "is an attribute of `nn.Sequential`" if sequential and name in SEQUENTIAL_ATTRIBUTES else None
+    return "is an attribute of PyTorch's containers" if counted and name in CONTAINER_ATTRIBUTES else None

@@ -8,11 +8,11 @@ from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
-from specdl.elaborate.scopes import ABSENT, UNKNOWN, Absent, Bound, EntryScope, Frame, Poisoned, Site, UnknownType
+from specdl.elaborate.scopes import ABSENT, UNKNOWN, Absent, Bound, EntryScope, Frame, Home, Poisoned, Site, UnknownType
 from specdl.ops import OPERATORS
 from specdl.ops.base import Op
 from specdl.source import SpanTree
-from specdl.spec.entries import Argument, Entry, Text
+from specdl.spec.entries import Argument, Entry, Text, may_name
 from specdl.spec.expressions import ATTRIBUTES, ExpressionError, substitute
 from specdl.spec.file import Spec
 from specdl.spec.overrides import REQUIRED
@@ -26,7 +26,7 @@ class Resolver:
 
     def __init__(self, spec: Spec, diagnostics: Diagnostics) -> None:
         self.spec, self.diagnostics = spec, diagnostics
-        self.params: dict[str, Any] = {}
+        self.home = Home(spec, {})
 
     def fail(
         self,
@@ -44,23 +44,31 @@ class Resolver:
 
     # ---- parameters and expressions ------------------------------------------------------------------
 
-    def bind_file_params(self) -> None:
-        """Evaluates the spec's own parameters, in order; a default may use the earlier ones."""
-        draft = FunctionDraft("", "", "network", Span(self.spec.file, 1, 1, 1, 2))
-        for name, value in self.spec.params.items():
-            span = self.spec.params_spans.key(name)
+    @property
+    def params(self) -> dict[str, Any]:
+        """The spec's own parameters."""
+        return self.home.params
+
+    def bind_file_params(self, home: Home) -> None:
+        """Evaluates a file's own parameters, in order; a default may use the earlier ones."""
+        spec, params = home.spec, home.params
+        draft = FunctionDraft("", "", "network", Span(spec.file, 1, 1, 1, 2))
+        for name, value in spec.params.items():
+            span = spec.params_spans.key(name)
             if not name.isidentifier():
                 self.diagnostics.add("E0106", f"`{name}` is not a name for a parameter", span)
             if value == REQUIRED:
                 help = f"set it on the command line, `params.{name}=…`, or choose a `--variant`"
+                if home is not self.home:
+                    help = "give it a value: nothing sets the parameters of a library"
                 self.diagnostics.add("E0202", f"the parameter `{name}` has no value", span, help=help)
-                self.params[name] = UNKNOWN
+                params[name] = UNKNOWN
                 continue
-            scope = EntryScope(Frame(draft, {}, self.params), {}, None)
+            scope = EntryScope(Frame(draft, {}, home), {}, None)
             try:
-                self.params[name] = self.resolve(value, self.spec.params_spans.child(name), scope)
+                params[name] = self.resolve(value, spec.params_spans.child(name), scope)
             except Poisoned:
-                self.params[name] = UNKNOWN
+                params[name] = UNKNOWN
 
     def resolve(self, value: Any, spans: SpanTree, scope: EntryScope) -> Any:
         """A raw YAML value with its expressions evaluated; lists become tuples. Raises `Poisoned`."""
@@ -133,6 +141,8 @@ class Resolver:
         found = self.path(name, frame) if "." in name else None
         if found is not None:
             return found
+        if any(may_name(entry, name.split(".")[0]) for entry in frame.lost):
+            raise Poisoned
         raise self.fail(frame, "E0306", f"there is no value `{name}` here", span, help=self.value_help(name, frame))
 
     def value_help(self, name: str, frame: Frame) -> str | None:
@@ -147,7 +157,7 @@ class Resolver:
         made_by = maker(holder) if isinstance(holder, Ref) else None
         if made_by is not None and len(made_by.output_names) > 1:
             return did_you_mean(rest, made_by.output_names) or f"`{head}` gives {', '.join(made_by.output_names)}"
-        if name in self.spec.params or name in frame.params:
+        if name in frame.home.params or name in frame.params:
             return f"`{name}` is a parameter: write `${name}`"
         if frame.draft.layer(name) is not None:
             return f"the layer is there, but its value has no name: write `{name} = …`"
@@ -169,6 +179,8 @@ class Resolver:
             holder = frame.values.get(first)
             if not isinstance(holder, Ref):
                 return None
+            if holder.type is None:
+                raise Poisoned
             owner, node = holder.draft, maker(holder)
         for position, step in enumerate(rest):
             last = position == len(rest) - 1

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from specdl.diagnostics import Note
 from specdl.elaborate.drafts import FunctionDraft, Ref
 from specdl.ir.types import TensorType
+from specdl.spec.entries import Entry
 from specdl.spec.expressions import ExpressionError
+from specdl.spec.file import Block, Spec
 
 
 class Absent:
@@ -22,17 +24,33 @@ Bound = Ref | tuple[Ref, ...] | Absent
 """What a name stands for: a value, the values of several paths, or nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A file as its blocks and its network see it (LANGUAGE rule 15): its blocks, its imports, its bound parameters.
+
+    `key` tells apart the homes of a spec that is imported once and called with several sets of parameters.
+    """
+
+    spec: Spec
+    params: dict[str, Any]
+    key: Hashable = ()
+
+
 @dataclass(slots=True)
 class Frame:
-    """One elaboration of a block, network or step: its parameters and its values, shared by groups and loops."""
+    """One elaboration of a block, network or step: its parameters and its values, shared by groups and loops.
+
+    `lost` are entries whose values have no names, because of a mistake in a loop's header or in a name.
+    """
 
     draft: FunctionDraft
     params: Mapping[str, Any]
-    file_params: Mapping[str, Any]
+    home: Home
     values: dict[str, Bound] = field(default_factory=dict)
     groups: dict[str, FunctionDraft] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
-    stack: tuple[str, ...] = ()
+    stack: tuple[Block, ...] = ()
+    lost: list[Entry] = field(default_factory=list)
 
 
 class UnknownType(Exception):
@@ -53,7 +71,7 @@ class EntryScope:
 
     def lookup(self, name: str) -> Any:
         """Loop variables first, then parameters, then the types of values."""
-        for names in (self.loop, self.frame.params, self.frame.file_params):
+        for names in (self.loop, self.frame.params, self.frame.home.params):
             if name in names:
                 if names[name] is UNKNOWN:
                     raise UnknownType
@@ -78,7 +96,7 @@ class EntryScope:
 
     def names(self) -> Iterable[str]:
         """Everything `lookup` knows."""
-        return [*self.loop, *self.frame.params, *self.frame.file_params, *self.frame.values, "input"]
+        return [*self.loop, *self.frame.params, *self.frame.home.params, *self.frame.values, "input"]
 
     def given(self, name: str) -> bool:
         """Whether an input was given."""

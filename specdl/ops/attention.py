@@ -133,7 +133,7 @@ class Attention(Op):
         default=None, ge=1, description="Number of heads of key and value; `heads` by default."
     )
     causal: bool = Field(default=False, description=_CAUSAL)
-    scale: float | None = Field(default=None, description="Factor of the scores; 1/√d by default.")
+    scale: float | None = Field(default=None, allow_inf_nan=False, description="Factor of the scores; 1/√d by default.")
     dropout: float = Field(default=0.0, ge=0, le=1, description=_DROPOUT)
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.source import SpanTree, resolve_scalar
-from specdl.spec.expressions import closing
+from specdl.spec.expressions import ExpressionError, closing, pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,24 @@ def parse_entries(data: Any, spans: SpanTree, diagnostics: Diagnostics, *, where
         return ()
     parsed = (parse_entry(item, spans.child(index), diagnostics) for index, item in enumerate(data))
     return tuple(entry for entry in parsed if entry is not None)
+
+
+def may_name(entry: Entry, name: str) -> bool:
+    """Whether the entry, or one inside of it, may give a value this name; names may hold expressions."""
+    if any(_matches(target.value, name) for target in entry.targets):
+        return True
+    inner = (*entry.body, *(entry.shortcut or ()), *(item for path in entry.paths for item in path))
+    return any(may_name(item, name) for item in inner)
+
+
+def _matches(target: str, name: str) -> bool:
+    if "$" not in target:
+        return target == name
+    try:
+        parts = pieces(target)
+    except ExpressionError:
+        return True
+    return re.fullmatch("".join(".*" if part.expression else re.escape(part.text) for part in parts), name) is not None
 
 
 def parse_entry(data: Any, spans: SpanTree, diagnostics: Diagnostics) -> Entry | None:

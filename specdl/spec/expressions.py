@@ -294,11 +294,6 @@ ATTRIBUTES: dict[str, str] = {
 """What an expression may ask of a value's type."""
 
 
-def _lists(value: Any) -> Any:
-    """A value with lists for the tuples as which parameters are kept: `[1] + widths`, `widths == [1, 2]`."""
-    return [_lists(item) for item in value] if isinstance(value, tuple) else value
-
-
 def _attribute(value: TensorType, name: str) -> Any:
     if name == "shape":
         return list(value.shape)
@@ -311,10 +306,18 @@ def _attribute(value: TensorType, name: str) -> Any:
     return value.shape[1] if name == "channels" else value.shape[-1]
 
 
+def _lists(value: Any) -> Any:
+    """A value with lists for the tuples as which parameters are kept: `[1] + widths`, `widths == [1, 2]`."""
+    if isinstance(value, (list, tuple)):
+        return [_lists(item) for item in value]
+    return {key: _lists(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 class _Interpreter:
     def __init__(self, scope: Scope, offset: int) -> None:
         self.scope, self.offset = scope, offset
         self.steps = 0
+        self.known: dict[str, Any] = {}
 
     def fail(self, node: ast.AST, message: str, help: str | None = None) -> ExpressionError:
         start = getattr(node, "col_offset", 1) - 1
@@ -367,8 +370,11 @@ class _Interpreter:
             return local[node.id]
         if node.id in _CONSTANTS:
             return _CONSTANTS[node.id]
-        start = self.fail(node, "")
-        return _lists(_lookup(self.scope, node.id, start.offset))
+        if node.id not in self.known:
+            value = _lookup(self.scope, node.id, self.fail(node, "").offset)
+            self.charge(node, value)
+            self.known[node.id] = _lists(value)
+        return self.known[node.id]
 
     def unary(self, node: ast.UnaryOp, local: Mapping[str, Any], depth: int) -> Any:
         value = self.value(node.operand, local, depth)

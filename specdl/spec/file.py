@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from specdl.diagnostics import Diagnostics, Span
-from specdl.source import Source, SpanTree
+from specdl.source import SpanTree
 from specdl.spec.entries import STRUCTURAL, Entry, parse_entries
+from specdl.spec.extends import Flat
 from specdl.spec.overrides import REQUIRED, apply_override, apply_variant
 from specdl.spec.validate import show, validate
 
@@ -30,6 +31,10 @@ class SpecFile(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     specdl: int = Field(description="Version of the language: 1.")
+    imports: list[str] | None = Field(
+        default=None, description="Files whose blocks, or whose whole network, are callable here."
+    )
+    extends: str | None = Field(default=None, description="A spec to start from; the keys here are laid over its own.")
     name: str = Field(default="model", description="Name of the model: of its class, its runs and its diagram.")
     description: str | None = Field(default=None, description="One sentence for people.")
     params: dict[str, Any] = Field(default_factory=dict, description="Parameters with their default values.")
@@ -71,7 +76,7 @@ class BlockFile(BaseModel):
     layers: list[Any] = Field(description="The layers.")
 
 
-_LATER = ("imports", "extends", "models", "steps", "tie", "init", "weights", "freeze", "budget", "sample")
+_LATER = ("models", "steps", "tie", "init", "weights", "freeze", "budget", "sample")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A parsed spec. `sections` are the raw sections about data and training."""
+    """A parsed spec. `sections` are the raw sections about data and training.
+
+    `text` is that of its file and of those that it extends. `imported` are the names that `imports` brings in,
+    `imports` the files; it is `incomplete` where one of them couldn't be read.
+    """
 
     name: str
     file: str
@@ -119,34 +128,45 @@ class Spec:
     data: Mapping[str, Any]
     spans: SpanTree
     texts: Mapping[str, str] = field(default_factory=dict)
+    imported: Mapping[str, Imported] = field(default_factory=dict)
+    imports: tuple[Spec, ...] = ()
+    incomplete: bool = False
+
+    @property
+    def library(self) -> bool:
+        """Whether there are only blocks, to be imported."""
+        return is_library(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import brings in under one name: a block of a library, or (`block` is None) a spec's whole network."""
+
+    spec: Spec
+    block: Block | None
+    span: Span
 
 
 SECTIONS = ("data", "metrics", "optimizer", "scheduler", "train")
 
 
-def parse_spec(
-    source: Source, diagnostics: Diagnostics, *, variant: str | None = None, overrides: Mapping[str, Any] | None = None
+def parse_file(
+    flat: Flat,
+    diagnostics: Diagnostics,
+    *,
+    variant: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Spec | None:
-    """Checks the structure of a spec. Mistakes go to `diagnostics`; None when nothing can be made of it."""
-    diagnostics.texts[source.file] = source.text
-    data = source.data
-    if not isinstance(data, Mapping):
-        what = "is empty" if data is None else "is not a mapping"
-        diagnostics.add(
-            "E0100",
-            f"`{source.file}` {what}; a spec has the keys `specdl`, `inputs` and `layers`",
-            source.spans.span,
-            help="begin with `specdl: 1`",
-        )
-        return None
-    spans = source.spans
-    data = dict(data)
-    for key in [key for key in data if key in _LATER]:
+    """Checks the structure of a spec, without what it imports. Mistakes go to `diagnostics`; None when nothing can be
+    made of it.
+    """
+    source, spans = flat.sources[0], flat.spans
+    data: Mapping[str, Any] = {key: value for key, value in flat.data.items() if key not in _LATER}
+    for key in [key for key in flat.data if key in _LATER]:
         diagnostics.add("E0110", f"`{key}` is part of the language, but not of this version of specdl", spans.key(key))
-        del data[key]
     data, spans = apply_variant(data, spans, variant, diagnostics)
     for key, value in (overrides or {}).items():
-        data, spans = apply_override(data, spans, key, value, SpecFile.model_fields, diagnostics)
+        data, spans = apply_override(data, spans, key, value, _OVERRIDABLE, diagnostics)
     if "specdl" not in data:
         diagnostics.add(
             "E0111",
@@ -171,7 +191,8 @@ def parse_spec(
             spans.at("name"),
             help="names have letters, digits, spaces and `_ - + . ( )`",
         )
-    for key in ("inputs", "layers"):
+    library = is_library(data)
+    for key in () if library else ("inputs", "layers"):
         if not data.get(key):
             diagnostics.add(
                 "E0113",
@@ -184,7 +205,9 @@ def parse_spec(
             "E0114",
             "`loss` and `losses` exclude each other",
             spans.key("loss"),
-            help="`loss` is short for one term of `losses`",
+            help="`loss` is short for one term of `losses`"
+            if spans.key("loss").file == spans.key("losses").file
+            else "take the base's away: `loss: null` or `losses: null`",
         )
     blocks = {
         name: block
@@ -195,7 +218,7 @@ def parse_spec(
     return Spec(
         name=file.name,
         file=source.file,
-        text=source.text,
+        text="\n".join(item.text for item in flat.sources),
         params=file.params,
         params_spans=spans.child("params"),
         variant=variant,
@@ -213,6 +236,17 @@ def parse_spec(
         spans=spans,
         texts=dict(diagnostics.texts),
     )
+
+
+_OVERRIDABLE = tuple(name for name in SpecFile.model_fields if name not in {"imports", "extends"})
+
+
+_LIBRARY = frozenset({"specdl", "name", "description", "params", "blocks"})
+
+
+def is_library(data: Mapping[str, Any]) -> bool:
+    """Whether a spec's data has only blocks, which other specs import."""
+    return bool(data.get("blocks")) and _LIBRARY.issuperset(data)
 
 
 _REQUIRED_HELP = {"inputs": "e.g. `inputs: {image: [3, 224, 224]}`", "layers": "a list with one layer a line"}

@@ -128,7 +128,7 @@ class _Loop:
             if self.position.finished:
                 self._note(f"this run is finished: it ended at step {self.position.step}")
         else:
-            self.reports.describe(self.model.resolved_text(), self.settings, str(self.engine.device))
+            self.reports.describe(self.model.resolved_files(), self.settings, str(self.engine.device))
         self.reports.open(self.position.step)
         self._say_plan()
         try:

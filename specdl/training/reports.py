@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,18 @@ class Reports:
         self.file = MetricsFile(folder)
         self._events: Any = None
 
-    def describe(self, spec: str, settings: Train, device: str) -> None:
-        """Notes what is run, and where."""
+    def describe(self, spec: Mapping[str, str], settings: Train, device: str) -> None:
+        """Notes what is run (`spec.yaml`, and copies of what it imports, by relative path), and where."""
         if not self._write:
             return
         with full_disk_explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         facts = environment(seed=settings.seed, device=device, precision=settings.precision)
-        write_atomically(self.folder / "spec.yaml", spec)
+        for name, text in spec.items():
+            path = self.folder / name
+            with full_disk_explained(path):
+                path.parent.mkdir(exist_ok=True)
+            write_atomically(path, text)
         write_atomically(self.folder / "environment.json", json.dumps(facts, indent=2) + "\n")
 
     def open(self, step: int) -> None:

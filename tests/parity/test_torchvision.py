@@ -129,3 +129,18 @@ def test_flops_equal_pytorchs_counter() -> None:
         with torch.device("meta"), counter:
             reference(name).eval()(torch.empty(1, 3, 224, 224))
         assert specdl.load(path, variant).cost.flops == counter.get_total_flops(), name
+
+
+def test_a_segmentation_network_over_an_imported_backbone() -> None:
+    """DeepLabV3: the keys, and both outputs at another size than the backbone's own."""
+    model = specdl.load(CASES / "imports" / "deeplabv3_resnet50" / "spec.yaml", None, {"params.size": 65})
+    options = {"weights": None, "weights_backbone": None, "aux_loss": True}
+    theirs = randomised(torchvision.models.segmentation.deeplabv3_resnet50(**options))
+    ours = model.module().eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    image = torch.randn(2, 3, 65, 65)
+    with torch.no_grad():
+        expected, found = theirs(image), ours(image)
+    for name, value in zip(model.output_names, found, strict=True):
+        # The same kernels in the same order, as above.
+        torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-5)

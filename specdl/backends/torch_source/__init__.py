@@ -7,12 +7,13 @@ knows its place in the spec, so that a traceback into the source can name the li
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from specdl.backends.torch_source.classes import Builder, SourceClass, folded, sequential
+from specdl.backends.torch_source.classes import Builder, Child, SourceClass, folded, is_stored, sequential
 from specdl.backends.torch_source.forward import Line, write_forward
 from specdl.backends.torch_source.text import lines as call_lines
 from specdl.backends.torch_source.text import literal, plain_name
@@ -103,13 +104,13 @@ def _write_class(out: _Writer, builder: Builder, made: SourceClass) -> None:
     )
     has_init = bool(shape.children) or bool(made.parameters)
     calls = []
+    twins = [{child.name: child for child in other.children} for other in made.shapes]
     for child in shape.children:
         used: set[str] = set()
         if not isinstance(child.call, str):
             # A keyword is written where one of the class's functions writes it.
-            for other in made.shapes:
-                twin = next(item for item in other.children if item.name == child.name)
-                used.update(twin.call[1])
+            for children in twins:
+                used.update(children[child.name].call[1])
         calls.append((child, builder.constructor(child, made.expressions, shape, used)))
     if has_init:
         out.add(f"    def __init__(self{parameters}):", span=shape.function.span)
@@ -123,7 +124,7 @@ def _write_class(out: _Writer, builder: Builder, made: SourceClass) -> None:
         else:
             out.add("        super().__init__()")
             for child, call in calls:
-                out.add(*_assignment(child.name, call), span=child.node.span)
+                out.add(*_assignment(child, call), span=child.node.span)
     if shape.forward is not None:
         if has_init:
             out.add("")
@@ -141,10 +142,12 @@ def _write_class(out: _Writer, builder: Builder, made: SourceClass) -> None:
             out.add(_line(line, 12 if guarded else 8, comments), span=line.span)
 
 
-def _assignment(name: str, call: object) -> list[str]:
-    if plain_name(name):
-        return call_lines(f"self.{name} = ", call, 8)
-    return call_lines(f'self["{name}"] = ', call, 8)
+def _assignment(child: Child, call: object) -> list[str]:
+    if plain_name(child.name):
+        return call_lines(f"self.{child.name} = ", call, 8)
+    if is_stored(child.node):
+        return call_lines(f'setattr(self, "{child.name}", ', call, 8, ")")
+    return call_lines(f'self["{child.name}"] = ', call, 8)
 
 
 def _list_init(items: Sequence[object]) -> list[str]:
@@ -177,7 +180,8 @@ def _signature(function: Function, made: SourceClass) -> str:
 
 
 def _docstring(program: Program, function: Function) -> Iterable[str]:
-    yield f'"""{program.name}, from {function.span.file.rsplit("/", 1)[-1]}."""'
+    file = re.sub(r"[^\w .()+-]", "_", function.span.file.rsplit("/", 1)[-1])  # no quotes in a docstring
+    yield f'"""{program.name}, from {file}."""'
 
 
 def _imports(code: str) -> Iterable[str]:

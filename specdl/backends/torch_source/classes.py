@@ -161,7 +161,7 @@ class Builder:
 
     def form(self, function: Function, owners: Sequence[Node], types: Mapping[str, TensorType]) -> Form:
         """The base class that gives the children the names they must have."""
-        weighted = [node.name for node in owners if self.weighted(node, types)]
+        weighted = [node.name for node in owners if self.weighted(node, types) and not is_stored(node)]
         if function.kind == "network" or all(plain_name(name) for name in weighted):
             return "module" if all(plain_name(name) for name in weighted) else "dict"
         if [node.name for node in owners] == [str(index) for index in range(len(owners))]:
@@ -205,7 +205,7 @@ class Builder:
                     text += f".{step}" if plain_name(step) else f"[{step}]"
                 found[node.name] = text
             elif node.name in names and node.shares is None:
-                found[node.name] = _attribute(form, names[node.name])
+                found[node.name] = _attribute(form, names[node.name], is_stored(node))
         return found
 
     def made(
@@ -554,7 +554,14 @@ def _parented(shape: Shape, base: str) -> str:
     return base if base.startswith(own) else f"{own}{base}"
 
 
-def _attribute(form: Form, name: str) -> str:
+def is_stored(node: Node) -> bool:
+    """Whether the node is a parameter or buffer of its class, not a module."""
+    return isinstance(node.callee, Op) and node.callee.stored
+
+
+def _attribute(form: Form, name: str, stored: bool = False) -> str:
+    if stored and not plain_name(name):
+        return f'getattr(self, "{name}")'  # a `ModuleDict` holds modules only
     if form == "list":
         return f"self[{name}]"
     return f"self.{name}" if plain_name(name) else f'self["{name}"]'

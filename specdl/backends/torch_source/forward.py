@@ -72,7 +72,7 @@ class _Variables:
         if value not in self.last_use:
             return "_"
         taken = self.alive(position)
-        named = not first or not _automatic(node)
+        named = not first or not _automatic(node) or (len(node.outputs) > 1 and value != node.name)
         kept = self.last_use[value] > position + 1 or not first or value in self.crowded
         if named and kept and variable_name(value) and value not in taken:
             variable = value

@@ -176,6 +176,8 @@ class MultiHeadAttentionModel(nn.Module):
         self.x = nn.Embedding(100, 64)
         self.self = Cross()
         self.read = Cross2()
+        self.linear = nn.Linear(64, 192)
+        self.attention = ScaledDotProductAttention(heads=8)
         self.y = MultiHeadAttention(64, num_heads=8, kdim=48, vdim=48)
         self.multi_head_attention = MultiHeadAttention(64, num_heads=8, bias=False, causal=True)
 
@@ -185,6 +187,9 @@ class MultiHeadAttentionModel(nn.Module):
         x = y + x
         y = self.read(x, memory, mask)
         x = y + x
+        x = self.linear(x)  # [N, T, 192]
+        q, k, v = x.chunk(3, dim=-1)  # [N, T, 64]
+        x = self.attention(q, k, v)
         y = self.y(x, memory, mask=mask)
         query = y.unflatten(2, (8, 8)).transpose(1, 2)  # [N, 8, T, 8]
         x = torch.arange(y.shape[1], device=y.device)  # [T] int64

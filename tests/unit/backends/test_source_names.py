@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from specdl.api import compile_source
 from specdl.backends.torch_source.text import class_name, free_variable
+from specdl.source import parse_text
 from tests.conftest import compiled
 
 WORDS = ["F", "OrderedDict", "Tensor", "layer", "math", "nn", "range", "self", "super", "torch", "lambda"]
@@ -72,3 +74,17 @@ def test_free_variables() -> None:
     assert free_variable("class", {"class_"}) == "class__"
     assert free_variable("__class__", ()) == "class___"
     assert free_variable("__", ()) == "value_"
+
+
+@pytest.mark.parametrize("word", ["in", "class", "lambda"])
+@pytest.mark.parametrize("kind", ["parameter", "buffer"])
+def test_stored_values_of_keywords_names(kind: str, word: str, tmp_path: Path) -> None:
+    text = f"inputs: {{x: [4]}}\nlayers:\n  - linear: 4\n  - {word} = {kind}: [4]\n  - add(x, {word})\n"
+    assert f'getattr(self, "{word}")' in check(text, tmp_path)
+    assert word in compiled(text).module().state_dict()
+
+
+def test_a_files_name_ends_no_docstring() -> None:
+    model = compile_source(parse_text("specdl: 1\ninputs: {x: [4]}\nlayers: [relu]\n", 'a"""\\.yaml'))
+    compile(model.source(), "model.py", "exec")
+    assert model.source().splitlines()[0] == '"""model, from a____.yaml."""'

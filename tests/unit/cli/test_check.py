@@ -102,3 +102,25 @@ def test_the_first_word_is_a_file_whatever_its_name(specdl: Command) -> None:
     Path("lr=3.yaml").write_text(Path("bare.yaml").read_text())
     assert specdl("check", "lr=3.yaml", "name=other").lines() == ["lr=3.yaml: ok, 650 parameters"]
     assert specdl("summary", "lr=3.yaml", "name=other").out.startswith("other: ")
+
+
+def test_a_library_is_checked_by_itself(specdl: Command) -> None:
+    Path("blocks.yaml").write_text("specdl: 1\nblocks:\n  a: {layers: [relu]}\n  b: {layers: [a]}\n")
+    assert specdl("check", "blocks.yaml").lines() == ["blocks.yaml: ok, 2 blocks"]
+    assert json.loads(specdl("check", "blocks.yaml", "--format", "json").out) == {"ok": True, "diagnostics": []}
+    one_error(specdl("summary", "blocks.yaml"), "E0127", "has blocks only")
+
+
+def test_imports_from_elsewhere_are_allowed_on_the_command_line(specdl: Command, folder: Path) -> None:
+    Path("mine").mkdir()
+    Path("mine/spec.yaml").write_text("extends: ../tiny.yaml\n")
+    one_error(specdl("check", "mine/spec.yaml"), "E0123", "--import-root")
+    for command in ("check", "summary", "eject"):
+        assert specdl(command, "mine/spec.yaml", "--import-root", folder).code == 0
+    assert specdl("check", "mine/spec.yaml", "--import-root", "nowhere").code == 2
+
+
+def test_json_says_which_file(specdl: Command) -> None:
+    Path("spec.yaml").write_text("extends: tiny.yaml\nparams: {hidden: many}\n")
+    done = specdl("check", "spec.yaml", "--format", "json")
+    assert [(item["file"], item["line"]) for item in json.loads(done.out)["diagnostics"]] == [("tiny.yaml", 11)]

@@ -213,7 +213,7 @@ class TestTerminal:
         code = (
             "import os, signal, sys, threading; from specdl.cli import main\n"
             "import specdl.api\n"
-            "specdl.api.load = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
+            "specdl.api.load = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
             "main(['train', 'tiny.yaml'])"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment(), check=False)

@@ -176,3 +176,19 @@ class TestExport:
             done = specdl("export", trained, "-o", "out.onnx", *words)
             assert (done.code, done.out) == (2, "")
             assert "a run has its own parameters" in done.err
+
+
+def test_a_run_needs_none_of_the_files_that_its_spec_was_made_of(specdl: Command, folder: Path) -> None:
+    Path("parts").mkdir()
+    Path("tiny.yaml").rename("parts/base.yaml")
+    Path("parts/act.yaml").write_text("specdl: 1\nblocks:\n  act: {layers: [relu]}\n")
+    layers = "[flatten, act, logits = linear: $classes]"
+    Path("spec.yaml").write_text(f"extends: parts/base.yaml\nimports: [parts/act.yaml]\nlayers: {layers}\n")
+    assert specdl("train", "spec.yaml", "--folder", "run").code == 0
+    before = specdl("eval", "run", "--split", "train")
+    assert before.code == 0, before
+    shutil.rmtree("parts")
+    Path("spec.yaml").unlink()
+    Path("run").rename("moved")
+    assert specdl("eval", "moved", "--split", "train").out == before.out
+    assert specdl("train", "moved/spec.yaml", "--resume", "moved").code == 0

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from specdl.diagnostics import SpecError
-from specdl.elaborate.reserved import MODULE_ATTRIBUTES, SEQUENTIAL_ATTRIBUTES, why_reserved
+from specdl.elaborate.reserved import CONTAINER_ATTRIBUTES, MODULE_ATTRIBUTES, why_reserved
 from specdl.ops import OPERATORS
 from tests.conftest import compiled
 
@@ -22,12 +22,13 @@ def own(module: nn.Module) -> set[str]:
 def test_the_list_has_all_attributes_of_a_module() -> None:
     # A newer PyTorch may have more: add them to the list. One that an older PyTorch lacks may stay.
     assert own(nn.Module()) <= MODULE_ATTRIBUTES
-    assert own(nn.Sequential()) - own(nn.Module()) == SEQUENTIAL_ATTRIBUTES
-    assert all(name.isidentifier() for name in MODULE_ATTRIBUTES | SEQUENTIAL_ATTRIBUTES)
+    containers = own(nn.Sequential()) | own(nn.ModuleDict())
+    assert containers - own(nn.Module()) == CONTAINER_ATTRIBUTES
+    assert all(name.isidentifier() for name in MODULE_ATTRIBUTES | CONTAINER_ATTRIBUTES)
 
 
 def test_no_operators_own_name_is_reserved() -> None:
-    assert not [name for name in OPERATORS if why_reserved(name, sequential=True)]
+    assert not [name for name in OPERATORS if why_reserved(name, counted=True)]
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,8 @@ class FakeModel:
         loss = nn.functional.cross_entropy(logits, batch["label"])
         return {"cross_entropy": loss}, {"logits": logits}
 
-    def resolved_text(self) -> str:
-        return self.text
+    def resolved_files(self) -> Mapping[str, str]:
+        return {"spec.yaml": self.text}
 
 
 LONG_CHILD = SPEC.replace("epochs: 2", "epochs: 5000")
