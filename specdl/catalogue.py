@@ -30,7 +30,7 @@ SPEC = "spec.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A spec, what stands behind its name on the command line (`params.width=4`, `--variant small`), and other files."""
+    """A spec, what stands behind its name on the command line (`params.width=4`), and the files that it names."""
 
     text: str
     arguments: tuple[str, ...] = ()

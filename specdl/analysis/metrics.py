@@ -6,7 +6,7 @@ one than was meant, and a measure of the wrong value is worse than none.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from specdl.diagnostics import Diagnostics, Note, did_you_mean
@@ -21,18 +21,17 @@ if TYPE_CHECKING:
     from specdl.spec.recipe import Data, MetricEntry, Recipe
 
 
-def usual_inputs(program: Program, fields: Collection[str]) -> tuple[str, str]:
-    """What a bare metric compares: the last output in evaluation with the label."""
-    main = program.main
-    label = label_field([value.name for value in main.inputs], fields)
-    return list(_outputs(program))[-1], label or "label"
+def usual_inputs(inputs: Collection[str], outputs: Sequence[str], fields: Collection[str]) -> tuple[str, str]:
+    """What a bare metric compares: the last output in evaluation with the label. All are names."""
+    return outputs[-1], label_field(inputs, fields) or "label"
 
 
 def check_metrics(program: Program, recipe: Recipe, data: Data, diagnostics: Diagnostics) -> None:
     """Records a mistake for each metric that compares an unknown value, or values that don't belong together."""
     outputs = _outputs(program)
     known = {**data.fields, **outputs}
-    usual = usual_inputs(program, data.fields)
+    inputs = [value.name for value in program.main.inputs]
+    usual = usual_inputs(inputs, list(outputs), data.fields)
     for entry in recipe.metrics:
         named = [_is_known(name, entry, known, diagnostics) for name in entry.inputs or usual]
         if all(named):

@@ -35,7 +35,7 @@ def evaluate(
     scorer = Scorer(
         [(step, functions[step.name]) for step in model.program.steps],
         recipe.metrics,
-        usual_inputs(model.program, data.fields),
+        usual_inputs(model.input_names, model.output_names, data.fields),
     )
     networks = {next(iter(model.program.networks)): network}
     return scorer.score(networks, examples.batches(split, data.batch_size))

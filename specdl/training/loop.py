@@ -103,7 +103,9 @@ class _Loop:
 
         self.examples = open_examples(recipe, data, engine.device)
         self.batch_size = data.batch_size
-        self.scorer = Scorer([(step, self.function)], recipe.metrics, usual_inputs(model.program, data.fields))
+        self.scorer = Scorer(
+            [(step, self.function)], recipe.metrics, usual_inputs(model.input_names, model.output_names, data.fields)
+        )
         whole, rest = divmod(self.examples.count("train"), self.batch_size)
         # A last batch of one example a process is left out: batch normalisation can't take it.
         self.batches = max(whole + (rest >= 2 * engine.processes), 1)
