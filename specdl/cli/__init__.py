@@ -18,6 +18,7 @@ import specdl
 COMMANDS: dict[str, str] = {
     "init": "Begin a project from a template.",
     "check": "Check specs and tell every mistake in them.",
+    "explain": "Explain the code of an error.",
     "summary": "Show layers, shapes, parameters and FLOPs.",
     "diagram": "Draw the model as SVG, PNG or DOT.",
     "eject": "Write the model as readable PyTorch source.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -44,7 +45,8 @@ _IMPORT_ROOT = "specdl.import_root"
 
 def import_root() -> Path | None:
     """The folder that `--import-root` names."""
-    found: Path | None = click.get_current_context().meta.get(_IMPORT_ROOT)
+    context = click.get_current_context(silent=True)
+    found: Path | None = None if context is None else context.meta.get(_IMPORT_ROOT)
     return found
 
 
@@ -106,16 +108,36 @@ def on_terminal(stream: TextIO | None) -> bool:
 
 
 def colored(stream: TextIO | None) -> bool:
-    """Whether to colour: only on a terminal, and never against `NO_COLOR`."""
-    return on_terminal(stream) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    """Whether to colour: on a terminal that isn't dumb; `NO_COLOR` forbids it and, after it, `FORCE_COLOR` asks for it.
+
+    Both count where they are set and not empty, as https://no-color.org and https://force-color.org have it.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return stream is not None
+    return on_terminal(stream) and os.environ.get("TERM") != "dumb"
 
 
 def show_diagnostics(error: SpecError) -> None:
     """Prints diagnostics as text on stderr, with a count where there are several."""
-    click.echo(render(error.diagnostics, error.texts, color=colored(sys.stderr)), err=True)
+    color = colored(sys.stderr)
+    # click would take colours that were asked for out of a pipe, so it is told as well.
+    click.echo(render(error.diagnostics, _texts(error), color=color), err=True, color=color)
     errors = [item for item in error.diagnostics if item.severity == "error"]
     if len(errors) > 1:
         click.echo(f"\n{len(errors)} errors", err=True)
+
+
+def _texts(error: SpecError) -> dict[str, str]:
+    """The texts that the diagnostics point into; what a later stage raised has its place, but not the text."""
+    texts = dict(error.texts)
+    spans = [span for item in error.diagnostics for span in (item.span, *(note.span for note in item.notes))]
+    for span in spans:
+        if span is not None and span.file not in texts:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                texts[span.file] = Path(span.file).read_text(encoding="utf-8-sig")
+    return texts
 
 
 def diagnostics_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:

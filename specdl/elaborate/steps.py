@@ -21,6 +21,7 @@ from specdl.ir.types import TensorType, bind_symbols, substitute
 from specdl.source import SpanTree
 from specdl.spec.entries import Argument, Entry, parse_entry
 from specdl.spec.file import Spec
+from specdl.spec.label import label_field
 from specdl.spec.models import SampleSpec, StepSpec
 from specdl.spec.validate import show
 
@@ -104,7 +105,7 @@ def _short_loss(
             help="write terms with inputs under `losses:`",
         )
         return None
-    label = label_field(draft, fields)
+    label = label_field([value.name for value in draft.inputs], fields)
     if label is None:
         diagnostics.add(
             "E0314",
@@ -116,15 +117,6 @@ def _short_loss(
     place = entry.operator.span
     inputs = (Argument(draft.output_names[-1], None, place), Argument(label, None, place))
     return Entry(entry.targets, entry.operator, inputs, entry.arguments, entry.spans, place)
-
-
-def label_field(draft: FunctionDraft, fields: Mapping[str, TensorType] | None) -> str | None:
-    """The field that the output is compared with: `label`, or the only field that is no input."""
-    if fields is None or "label" in fields:
-        return "label"
-    inputs = {value.name for value in draft.inputs}
-    others = [name for name in fields if name not in inputs]
-    return others[0] if len(others) == 1 else None
 
 
 def training_outputs(

@@ -350,4 +350,6 @@ def _block_inputs(inputs: Any, spans: SpanTree, diagnostics: Diagnostics) -> tup
                 f"an input is `required`, `optional` or has an earlier input as default, got {show(kind)}",
                 spans.at(name),
             )
+            # Known all the same, so that neither its readers nor the block's calls are mistakes as well.
+            found.append(BlockInput(name, False, found[0].name if found else None, span))
     return tuple(found)

@@ -25,7 +25,9 @@ specdl eject spec.yaml -o model.py          # the same network as PyTorch source
 
 Any key can be changed on the command line: `specdl train spec.yaml train.epochs=3 optimizer.adamw.lr=1e-3`.
 
-`{schema}` is the language as a JSON Schema. An editor with YAML support (in VS Code, the extension "YAML" by Red Hat) completes and explains the spec with it; after an update of specdl, `specdl schema -o {schema}` writes it again.
+`{schema}` is the language as a JSON Schema. An editor with YAML support (in VS Code, the
+extension "YAML" by Red Hat) completes and explains the spec with it; after an update of specdl,
+`specdl schema -o {schema}` writes it again.
 """
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from torch import nn
 
+from specdl.analysis.metrics import usual_inputs
 from specdl.diagnostics import Diagnostic, SpecError, did_you_mean
 from specdl.training.checkpoint import MODEL_FILE, find_checkpoint, load_tensors, load_weights
 from specdl.training.engine import pick_device
 from specdl.training.examples import open_examples, require_data
 from specdl.training.model import Model
-from specdl.training.scoring import Scorer, usual_inputs
+from specdl.training.scoring import Scorer
 
 
 def evaluate(
@@ -34,7 +35,7 @@ def evaluate(
     scorer = Scorer(
         [(step, functions[step.name]) for step in model.program.steps],
         recipe.metrics,
-        usual_inputs(model, data.fields),
+        usual_inputs(model.input_names, model.output_names, data.fields),
     )
     networks = {next(iter(model.program.networks)): network}
     return scorer.score(networks, examples.batches(split, data.batch_size))

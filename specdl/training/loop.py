@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from specdl.analysis.metrics import usual_inputs
 from specdl.diagnostics import Diagnostic, EnvironmentFailure, SpecError
 from specdl.objectives.optimizers import momentum_of, set_momentum, unmatched
 from specdl.spec.recipe import Every, Recipe
@@ -30,7 +31,7 @@ from specdl.training.model import Model
 from specdl.training.progress import Moment, Plan, Progress, pick_progress
 from specdl.training.reports import Reports
 from specdl.training.run_folder import new_run_folder, require_unused
-from specdl.training.scoring import Scorer, total_loss, usual_inputs
+from specdl.training.scoring import Scorer, total_loss
 from specdl.training.signals import StopSignals
 from specdl.training.state import Position, Run, pack, unpack
 
@@ -101,7 +102,9 @@ class _Loop:
 
         self.examples = open_examples(recipe, data, engine.device)
         self.batch_size = data.batch_size
-        self.scorer = Scorer([(step, self.function)], recipe.metrics, usual_inputs(model, data.fields))
+        self.scorer = Scorer(
+            [(step, self.function)], recipe.metrics, usual_inputs(model.input_names, model.output_names, data.fields)
+        )
         whole, rest = divmod(self.examples.count("train"), self.batch_size)
         # A last batch of one example a process is left out: batch normalisation can't take it.
         self.batches = max(whole + (rest >= 2 * engine.processes), 1)

@@ -14,7 +14,7 @@ from specdl.ir.program import Step
 from specdl.ir.types import DTYPES, TensorType
 from specdl.ops.base import TypeRuleError
 from specdl.spec.recipe import MetricEntry
-from specdl.training.model import Model, StepFunction
+from specdl.training.model import StepFunction
 
 
 def total_loss(step: Step) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor | None]:
@@ -82,21 +82,9 @@ class Scorer:
 
     def _update(self, values: Mapping[str, torch.Tensor]) -> None:
         for entry, (prediction, target) in self._metrics:
-            for name in (prediction, target):
-                if name not in values:
-                    known = ", ".join(f"`{known}`" for known in values)
-                    raise SpecError(
-                        [Diagnostic("E0603", f"`{entry.name}` finds no `{name}`", entry.span, help=f"known: {known}")]
-                    )
             if entry.name not in self._made:
                 self._made[entry.name] = _make(entry, values[prediction], values[target])
             self._made[entry.name].update(values[prediction], values[target])
-
-
-def usual_inputs(model: Model, fields: Iterable[str]) -> tuple[str, str]:
-    """What a bare metric compares: the last output with `label`, or with the only field that is no input."""
-    others = [name for name in fields if name not in model.input_names]
-    return model.output_names[-1], others[0] if len(others) == 1 else "label"
 
 
 def _make(entry: MetricEntry, prediction: torch.Tensor, target: torch.Tensor) -> Any:
@@ -105,7 +93,7 @@ def _make(entry: MetricEntry, prediction: torch.Tensor, target: torch.Tensor) ->
         entry.metric.check(*types)
     except TypeRuleError as error:
         message = f"`{entry.name}` {error.message}"
-        raise SpecError([Diagnostic("E0604", message, entry.span, help=error.help)]) from error
+        raise SpecError([Diagnostic("E0513", message, entry.span, help=error.help)]) from error
     return entry.metric.make(*types).to(prediction.device)
 
 
