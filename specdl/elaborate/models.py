@@ -85,7 +85,8 @@ class Models:
         name = spec.name if only else network.name
         draft = FunctionDraft(elaborator.unique_key(name), name, "network", network.span)
         frame = Frame(draft, {}, elaborator.home)
-        flow: Ref | None = None
+        # Where the inputs are missing, that alone is said.
+        flow = None if network.inputs else Ref(draft, "", None, network.span)
         for input_name, data in network.inputs.items():
             ref = declare_input(input_name, data, network.spans.child("inputs"), elaborator, frame)
             frame.values[input_name] = ref

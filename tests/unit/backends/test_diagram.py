@@ -315,7 +315,7 @@ def test_an_unknown_ending_is_an_error(mlp: Model, tmp_path: Path, name: str) ->
 def test_an_unknown_network_is_an_error(mlp: Model, tmp_path: Path) -> None:
     with pytest.raises(SpecError) as error:
         render_diagram(mlp.program, tmp_path / "x.svg", network="critic")
-    assert error.value.diagnostics[0].code == "E0803"
+    assert error.value.diagnostics[0].code == "E0807"
     assert error.value.diagnostics[0].help == "there are `model`"
 
 
