@@ -155,6 +155,9 @@ def _report_yaml_error(error: yaml.MarkedYAMLError, file: str, diagnostics: Diag
     mark = error.problem_mark or error.context_mark
     span = _start(file) if mark is None else Span(file, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
     problem = error.problem or "not YAML"
+    if "nesting depth" in problem:  # libyaml looks ahead, and has a limit of its own
+        diagnostics.add("E0002", f"nested deeper than {MAX_DEPTH} levels", span)
+        return
     notes: list[Note] = []
     if error.context and error.context_mark is not None:
         begin = error.context_mark

@@ -88,7 +88,7 @@ def elaborate(
         fields = {}  # a step may draw all that it needs
     steps: tuple[Step, ...] = ()
     functions: dict[str, Function] = {}
-    used = set(elaborator.used_blocks)
+    used, reached = set(elaborator.used_blocks), set(elaborator.reached_blocks)
     sample: str | None = None
     if any(part is not None for part in (spec.loss, spec.losses, spec.steps, spec.sample)):
         # Here, because the classes of losses take a fifth of the time that a spec without them needs.
@@ -103,6 +103,8 @@ def elaborate(
             sample = made.sample(spec.sample)
         functions = made.functions
         used |= made.elaborator.used_blocks
+        reached |= made.elaborator.reached_blocks
+    _check_unreached(elaborator, reached)
     if whole:
         _warn_unused(elaborator, used)
     if diagnostics.failed or not networks:
@@ -195,6 +197,16 @@ def _fits(given: TensorType, wanted: TensorType) -> bool:
         a == b or isinstance(a, SymDim) or (isinstance(b, SymDim) and b != BATCH)
         for a, b in zip(given.shape, wanted.shape, strict=True)
     )
+
+
+def _check_unreached(elaborator: Elaborator, reached: Collection[str]) -> None:
+    """Checks the blocks that no call got to: another variant uses them, nothing does, or the call has a mistake."""
+    spec = elaborator.spec
+    names = [name for name, block in spec.blocks.items() if name not in reached and block.span.file == spec.file]
+    if names:
+        from specdl.elaborate.library import check_blocks
+
+        check_blocks(spec, names, elaborator.diagnostics)
 
 
 def _warn_unused(elaborator: Elaborator, used: Collection[str]) -> None:

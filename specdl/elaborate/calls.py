@@ -25,7 +25,7 @@ from specdl.spec.entries import STRUCTURAL, Entry, unknown_operator_help
 from specdl.spec.expressions import ExpressionError, never_closes, pieces
 from specdl.spec.file import Block, Spec
 from specdl.spec.overrides import REQUIRED
-from specdl.spec.validate import show, validate
+from specdl.spec.validate import check_names, show, validate
 
 _PATH = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+)+")
 _NUMBERED = re.compile(r"\.__(\d+)")
@@ -50,6 +50,7 @@ class Calls(Resolver):
         self.blocks: dict[Any, FunctionDraft] = {}
         self.signatures: dict[str, tuple[list[TensorType], bool]] = {}
         self.used_blocks: set[str] = set()
+        self.reached_blocks: set[str] = set()
         self.libraries: dict[str, Home] = {}
         self.keys: dict[str, int] = {}
         self.instances: dict[Any, Op] = {}
@@ -161,7 +162,12 @@ class Calls(Resolver):
 
     def operator(self, cls: type[Op], name: str, arguments: Any, spans: SpanTree, site: Site) -> Op:
         """The operator with its arguments checked. Raises `Poisoned`."""
-        value = self.resolve(arguments, spans, site.scope)
+        try:
+            value = self.resolve(arguments, spans, site.scope)
+        except Poisoned:
+            if isinstance(arguments, Mapping) and not any(map(_is_cut, arguments.values())):
+                check_names(cls, arguments, spans, self.diagnostics, what=name, notes=site.frame.notes)
+            raise
         key = (cls, frozen(value))
         found = self.instances.get(key)
         if found is not None:
@@ -329,6 +335,8 @@ class Calls(Resolver):
         key = (home.key, block.name, frozen(params), tuple(types.values()))
         callee = self.blocks.get(key)
         if callee is None:
+            if home is self.home:
+                self.reached_blocks.add(block.name)
             callee = self.elaborate_block(block, home, params, types, entry, frame)
             self.blocks[key] = callee
             self.signatures[callee.key] = (callee.output_types(), callee.has_weights())
@@ -371,7 +379,7 @@ class Calls(Resolver):
                 raise self.fail(site.frame, "E0203", f"the block `{block.name}` has no parameters", spans.span)
             return {next(iter(block.params)): self.resolve(arguments, spans, site.scope)}
         for key, value in arguments.items():
-            if isinstance(value, str) and never_closes(value):
+            if _is_cut(value):
                 # YAML cut it at its comma, so the next keys are its other half: say only that.
                 self.resolve(value, spans.child(key), site.scope)
         listing = ", ".join(f"`{name}`" for name in block.params)
@@ -664,6 +672,11 @@ class Calls(Resolver):
 
 def _used_here(block: Block, entry: Entry) -> Note:
     return Note(f"in the block `{block.name}`, which is used here", entry.span)
+
+
+def _is_cut(value: Any) -> bool:
+    """Whether YAML cut an expression at its comma: the keys behind it are then its other half."""
+    return isinstance(value, str) and never_closes(value)
 
 
 def _types(refs: Sequence[Ref | None]) -> list[TensorType]:

@@ -1,4 +1,4 @@
-"""Checks a block library by itself: every block is elaborated with inputs and required parameters that are unknown.
+"""Checks blocks by themselves: each is elaborated with inputs and required parameters that are unknown.
 
 What follows from an unknown value is unknown and says nothing, so what is told is wrong for every caller: names,
 operators, arguments, expressions.
@@ -6,7 +6,7 @@ operators, arguments, expressions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Span
@@ -21,11 +21,17 @@ from specdl.spec.overrides import REQUIRED
 
 def check_library(spec: Spec, diagnostics: Diagnostics) -> None:
     """Records the mistakes in the blocks of a library."""
+    check_blocks(spec, spec.blocks, diagnostics)
+
+
+def check_blocks(spec: Spec, names: Iterable[str], diagnostics: Diagnostics) -> None:
+    """Records the mistakes in some blocks of a file that hold for every caller."""
     checker = _Checker(spec, diagnostics)
     checker.bind_file_params(checker.home)
-    for block in spec.blocks.values():
+    blocks = [spec.blocks[name] for name in names]
+    for block in blocks:
         checker.check(block)
-    for block in spec.blocks.values():
+    for block in blocks:
         checker.find_cycles((block,))
 
 

@@ -6,7 +6,7 @@ Nothing is computed here: expressions stay text until the spec is elaborated.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ from specdl.spec.models import (
     parse_steps,
 )
 from specdl.spec.overrides import REQUIRED, apply_override, apply_variant
-from specdl.spec.validate import show, validate
+from specdl.spec.validate import repair, show, validate
 
 LANGUAGE_VERSION = 1
 
@@ -210,8 +210,12 @@ def parse_file(
         )
         data = {**data, "specdl": LANGUAGE_VERSION}
     file = validate(SpecFile, data, spans, diagnostics, what="a spec", code="E0112", noun="key")
+    told: frozenset[str] = frozenset()
     if file is None:
-        return None
+        data, spans, told = repair(SpecFile, data, spans)
+        if "specdl" in told:
+            return None
+        file = SpecFile.model_validate(data)
     if file.specdl != LANGUAGE_VERSION:
         diagnostics.add(
             "E0111",
@@ -240,7 +244,7 @@ def parse_file(
         params_spans=spans.child("params"),
         variant=variant,
         variants=tuple(file.variants),
-        networks=_networks(file, data, spans, diagnostics),
+        networks=_networks(file, data, spans, told, diagnostics),
         steps=None if file.steps is None else parse_steps(file.steps, spans.child("steps"), diagnostics),
         sample=None
         if file.sample is None
@@ -284,13 +288,13 @@ def _exclude(data: Mapping[str, Any], spans: SpanTree, diagnostics: Diagnostics)
 
 
 def _networks(
-    file: SpecFile, data: Mapping[str, Any], spans: SpanTree, diagnostics: Diagnostics
+    file: SpecFile, data: Mapping[str, Any], spans: SpanTree, told: Collection[str], diagnostics: Diagnostics
 ) -> tuple[NetworkSpec, ...]:
-    """The networks under `models`, or the one that the spec itself is."""
+    """The networks under `models`, or the one that the spec itself is; what is wrong with the keys `told` is said."""
     if file.models is not None:
         return parse_models(file.models, spans.child("models"), diagnostics)
     for key in () if is_library(data) else ("inputs", "layers"):
-        if not data.get(key):
+        if not data.get(key) and key not in told and "models" not in told:
             diagnostics.add(
                 "E0113",
                 f"a spec needs `{key}`",
@@ -316,7 +320,10 @@ def _block(name: str, item: Any, spans: SpanTree, span: Span, diagnostics: Diagn
         return None
     parsed = validate(BlockFile, item, spans, diagnostics, what=f"the block `{name}`", code="E0112", noun="key")
     if parsed is None:
-        return None
+        item, spans, told = repair(BlockFile, item, spans)
+        if "layers" in told:
+            return None
+        parsed = BlockFile.model_validate(item)
     return Block(
         name=name,
         params=parsed.params,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean, nearest
-from specdl.source import SpanTree
+from specdl.source import SpanTree, resolve_scalar
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -64,6 +64,49 @@ def validate(
         return None
 
 
+def repair(
+    cls: type[BaseModel], data: Mapping[str, Any], spans: SpanTree
+) -> tuple[dict[str, Any], SpanTree, frozenset[str]]:
+    """The keys of a file or block as far as they are right, so that one wrong key doesn't hide other mistakes.
+
+    A misspelt key counts as the one that was meant, other unknown ones and those of a wrong type are left out. Also
+    gives the names of what is left out. Records nothing: `validate` has told each.
+    """
+    names = {field.alias or name: name for name, field in cls.model_fields.items()}
+    kept, keys, children = {}, dict(spans.keys), dict(spans.children)
+    for key, value in data.items():
+        meant = key if key in names else nearest(str(key), names)
+        if meant is None or (meant != key and meant in data):
+            continue
+        kept[meant] = value
+        if meant != key:
+            keys[meant] = spans.key(key)
+            children[meant] = spans.child(key)
+    wrong: frozenset[str] = frozenset()
+    try:
+        cls.model_validate(kept)
+    except ValidationError as error:
+        wrong = frozenset(str(item["loc"][0]) for item in error.errors(include_url=False) if item["loc"])
+    kept = {key: value for key, value in kept.items() if key not in wrong}
+    return kept, SpanTree(spans.span, keys, children, spans.inner), wrong
+
+
+def check_names(
+    cls: type[BaseModel],
+    data: Mapping[str, Any],
+    spans: SpanTree,
+    diagnostics: Diagnostics,
+    *,
+    what: str,
+    notes: tuple[Note, ...] = (),
+) -> None:
+    """Records the arguments that `cls` doesn't have, where their values aren't known."""
+    known = _names(cls)
+    for name in data:
+        if name not in known:
+            _unknown(cls, str(name), spans.key(name), diagnostics, what, notes, "argument", nested=False)
+
+
 def _report(
     item: Any,
     cls: type[BaseModel],
@@ -103,7 +146,15 @@ def _report(
         where = f"`{argument}` of {_quoted(what)}" if argument else _quoted(what)
         # A verdict on the whole needs no echo of it.
         got = f", got {show(value)}" if argument or kind in _WORDS else ""
-        diagnostics.add(code, f"{where}: {_message(item)}{got}", spans.at(*path), notes=notes)
+        help = "without the quotes it is a number" if kind in _NUMBERS and _is_quoted_number(value) else None
+        diagnostics.add(code, f"{where}: {_message(item)}{got}", spans.at(*path), help=help, notes=notes)
+
+
+_NUMBERS = frozenset({"int_type", "float_type"})
+
+
+def _is_quoted_number(value: Any) -> bool:
+    return isinstance(value, str) and isinstance(resolve_scalar(value), (int, float))
 
 
 def _quoted(what: str) -> str:
