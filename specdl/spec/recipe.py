@@ -59,6 +59,12 @@ class DataSection(_Section):
     batch_size: int = Field(default=32, ge=1, description="Examples in a batch.")
     split: Split | None = Field(default=None, description="Which share is held out.")
     transforms: list[Any] = Field(default_factory=list, description="What is done to examples, as entries.")
+    workers: int = Field(
+        default=2,
+        ge=0,
+        le=256,
+        description="Threads that decode examples ahead; 0 for none. Results don't depend on it.",
+    )
 
 
 class Clip(_Section):
@@ -154,6 +160,7 @@ class Data:
     raw: Mapping[str, TensorType]
     fields: Mapping[str, TensorType]
     span: Span
+    workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +336,7 @@ def _data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | None:
             help=did_you_mean(split.stratify, raw) or _listing("fields", [k for k, v in raw.items() if _is_class(v)]),
         )
     transforms, fields = _transforms(section.transforms, raw, spans.child("transforms"), diagnostics)
-    return Data(source, section.batch_size, split, transforms, raw, fields, spans.span)
+    return Data(source, section.batch_size, split, transforms, raw, fields, spans.span, section.workers)
 
 
 def _is_class(type: TensorType | None) -> bool:

@@ -12,6 +12,8 @@ import math
 import shlex
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -149,14 +151,12 @@ class _Loop:
     def _train(self, stop: StopSignals) -> None:
         position, settings = self.position, self.settings
         self.network.train()
-        middle = position.batch > 0
         while True:
-            drawn = self.examples.generator.get_state()
-            order = self.examples.begin_epoch(position.epoch)
-            if middle:  # taken up in the middle of an epoch: its random draws go on from where they were
-                self.examples.generator.set_state(drawn)
-                middle = False
-            self._epoch(order, stop)
+            rest = range(position.batch, self.batches)
+            rank, processes = self.engine.rank, self.engine.processes
+            served = self.examples.training(position.epoch, rest, self.batch_size, rank=rank, processes=processes)
+            with closing(served) as batches:
+                self._epoch(batches, stop)
             if position.batch >= self.batches:
                 position.epoch += 1
                 position.batch = 0
@@ -174,11 +174,11 @@ class _Loop:
                 return
             self._stop_if_asked(stop)
 
-    def _epoch(self, order: torch.Tensor, stop: StopSignals) -> None:
+    def _epoch(self, batches: Iterator[dict[str, torch.Tensor]], stop: StopSignals) -> None:
         """The updates of the rest of an epoch."""
         position, settings, engine, optimizer = self.position, self.settings, self.engine, self.optimizer
         function, add_up, networks = self.function, self.add_up, self.networks
-        batch_of, size, accumulate = self.examples.training_batch, self.batch_size, settings.accumulate
+        accumulate = settings.accumulate
         looks, autocast = engine.device.type == "cpu", engine.autocast
         plain = type(engine) is Engine
         validate_every = settings.validate_.every if settings.validate_.unit == "step" else 0
@@ -189,9 +189,7 @@ class _Loop:
             lr = self._set_rates()
             parts = min(accumulate, self.batches - position.batch)
             for part in range(parts):
-                start = (position.batch + part) * size
-                indices = order[start + engine.rank : start + size : engine.processes]
-                batch = batch_of(indices)
+                batch = next(batches)
                 if plain:
                     terms, _ = function(networks, batch)
                 else:
@@ -199,7 +197,7 @@ class _Loop:
                         terms, _ = function(networks, batch)
                 loss = add_up(terms)
                 assert loss is not None
-                count = len(indices)
+                count = len(next(iter(batch.values())))
                 if looks:
                     value = loss.item()
                     if not math.isfinite(value):
@@ -319,9 +317,7 @@ class _Loop:
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
             self._fail(math.nan)
         if self.engine.rank == 0:
-            checkpoint = pack(
-                self.used, self.network, self.optimizer, self.average, self.position, self.engine, self.examples
-            )
+            checkpoint = pack(self.used, self.network, self.optimizer, self.average, self.position, self.engine)
             save_checkpoint(self.folder / "checkpoints", name, checkpoint, keep=keep)
 
     def _restore(self) -> None:
@@ -330,9 +326,7 @@ class _Loop:
             message = f"`{self.folder}` has no checkpoint to go on from"
             help = "name a folder that `specdl train` made, or train without `--resume`"
             raise SpecError([Diagnostic("E0605", message, help=help)])
-        self.position = unpack(
-            load_checkpoint(path), self.network, self.optimizer, self.average, self.engine, self.examples
-        )
+        self.position = unpack(load_checkpoint(path), self.network, self.optimizer, self.average, self.engine)
 
     def _stop_if_asked(self, stop: StopSignals) -> None:
         if stop.received is None:

@@ -32,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def digit_files(folder: Path, count: int, mode: str = "L") -> list[Path]:
-    fields = SOURCES["digits"]().load()
+    fields = SOURCES["digits"]().load().fields
     files = []
     for position in range(count):
         pixels = (fields["image"][position, 0] * 255).round().to(torch.uint8).numpy()
