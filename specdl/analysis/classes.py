@@ -12,7 +12,7 @@ from specdl.diagnostics import Diagnostics, Note
 from specdl.ir.program import Program
 
 if TYPE_CHECKING:
-    from specdl.spec.recipe import Data
+    from specdl.spec.data import Data
 
 
 def check_classes(program: Program, data: Data, diagnostics: Diagnostics) -> None:

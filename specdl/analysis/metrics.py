@@ -18,7 +18,8 @@ from specdl.spec.label import label_field
 
 if TYPE_CHECKING:
     from specdl.objectives.metrics import Metric
-    from specdl.spec.recipe import Data, MetricEntry, Recipe
+    from specdl.spec.data import Data
+    from specdl.spec.recipe import MetricEntry, Recipe
 
 
 def usual_inputs(inputs: Collection[str], outputs: Sequence[str], fields: Collection[str]) -> tuple[str, str]:

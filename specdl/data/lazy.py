@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from specdl.data.examples import Records
-from specdl.data.pipeline import Step, epoch_order, seed_of
+from specdl.data.pipeline import EVALUATION, Pipeline, Step, epoch_order, seed_of
 
 Tensors = dict[str, torch.Tensor]
 Collate = Callable[[Sequence[dict[str, Any]]], Tensors]
@@ -38,16 +38,15 @@ class LazyExamples:
         self,
         records: Records,
         parts: Mapping[str, torch.Tensor],
-        steps: Sequence[Step],
+        pipeline: Pipeline,
         *,
         device: torch.device,
         seed: int,
         workers: int = 0,
         collate: Collate = stack,
-        batch_steps: Sequence[Step] = (),
         weights: torch.Tensor | None = None,
     ) -> None:
-        self._records, self._steps, self._batch_steps = records, tuple(steps), tuple(batch_steps)
+        self._records, self._pipeline = records, pipeline
         self._parts = dict(parts)
         self._weights = None if weights is None else weights[self._parts["train"]]
         self._device, self._seed, self._workers, self._collate = device, seed, workers, collate
@@ -71,31 +70,32 @@ class LazyExamples:
             return range(len(order))[number * size + rank : (number + 1) * size : processes]
 
         def make(position: int) -> dict[str, Any]:
-            return self._example(order[position], seed_of(self._seed, epoch, position), training=True)
+            return self._example(order[position], self._pipeline.training, seed_of(self._seed, epoch, position))
 
         generator = torch.Generator()
         for number, batch in zip(batches, self._ahead(make, map(positions, batches)), strict=True):
-            if self._batch_steps:
+            if self._pipeline.batch:
                 generator.manual_seed(seed_of(self._seed, epoch, number * size + rank))
-                for step in self._batch_steps:
-                    step.run(batch, generator, training=True)
+                for step in self._pipeline.batch:
+                    step.run(batch, generator)
             yield batch
 
     def batches(self, part: str, size: int) -> Generator[Tensors, None, None]:
         """All examples of a part in order, transformed as in evaluation."""
         indices = self._parts[part].tolist()
         chosen = (indices[start : start + size] for start in range(0, len(indices), size))
-        yield from self._ahead(lambda index: self._example(index, 0, training=False), chosen)
+        steps, seed = self._pipeline.evaluation, self._seed
+        yield from self._ahead(lambda index: self._example(index, steps, seed_of(seed, EVALUATION, index)), chosen)
 
-    def _example(self, index: int, seed: int, *, training: bool) -> dict[str, Any]:
+    def _example(self, index: int, steps: Sequence[Step], seed: int) -> dict[str, Any]:
         """One example behind its transforms, its fields with a batch axis of 1."""
         fields = {
             name: value[None] if isinstance(value, torch.Tensor) else [value]
             for name, value in self._records.get(index).items()
         }
         generator = torch.Generator().manual_seed(seed)
-        for step in self._steps:
-            step.run(fields, generator, training=training)
+        for step in steps:
+            step.run(fields, generator)
         return fields
 
     def _ahead(

@@ -6,11 +6,11 @@ on each batch, whose draws depend on the seed, the epoch and the batch's first p
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 
 import torch
 
-from specdl.data.pipeline import Step, epoch_order, seed_of
+from specdl.data.pipeline import EVALUATION, Pipeline, epoch_order, seed_of
 
 Tensors = dict[str, torch.Tensor]
 
@@ -22,22 +22,19 @@ class MemoryExamples:
         self,
         fields: Mapping[str, torch.Tensor],
         parts: Mapping[str, torch.Tensor],
-        steps: Sequence[Step],
+        pipeline: Pipeline,
         *,
         device: torch.device,
         seed: int,
-        batch_steps: Sequence[Step] = (),
         weights: torch.Tensor | None = None,
     ) -> None:
         self._device, self._seed = device, seed
         self._parts = dict(parts)
         self._weights = None if weights is None else weights[self._parts["train"]]
-        fixed = next((at for at, step in enumerate(steps) if not step.fixed), len(steps))
         self._fields = {name: tensor.to(device) for name, tensor in fields.items()}
-        for step in steps[:fixed]:
-            step.run(self._fields, torch.Generator(), training=False)
-        self._steps = tuple(steps[fixed:])
-        self._training_steps = (*self._steps, *batch_steps)
+        fixed, self._pipeline = pipeline.apart()
+        for step in fixed:
+            step.run(self._fields, torch.Generator())
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -53,7 +50,7 @@ class MemoryExamples:
     ) -> Generator[Tensors, None, None]:
         """Batches of an epoch; see `Examples.training`."""
         order = epoch_order(self._parts["train"], self._seed, epoch, self._weights).to(self._device)
-        steps, generator = self._training_steps, torch.Generator()
+        steps, generator = (*self._pipeline.training, *self._pipeline.batch), torch.Generator()
         items = tuple(self._fields.items())
         for number in batches:
             start = number * size
@@ -62,7 +59,7 @@ class MemoryExamples:
             if steps:
                 generator.manual_seed(seed_of(self._seed, epoch, start + rank))
                 for step in steps:
-                    step.run(batch, generator, training=True)
+                    step.run(batch, generator)
             yield batch
 
     def batches(self, part: str, size: int) -> Generator[Tensors, None, None]:
@@ -72,6 +69,7 @@ class MemoryExamples:
         for start in range(0, len(indices), size):
             chosen = indices[start : start + size]
             batch = {name: tensor.index_select(0, chosen) for name, tensor in self._fields.items()}
-            for step in self._steps:
-                step.run(batch, generator, training=False)
+            generator.manual_seed(seed_of(self._seed, EVALUATION, start))
+            for step in self._pipeline.evaluation:
+                step.run(batch, generator)
             yield batch

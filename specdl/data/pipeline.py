@@ -16,24 +16,38 @@ from specdl.data.transforms import Transform
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A transform with the fields that it reads and writes, and the modes in which it runs."""
+    """A transform with the fields that it reads and writes."""
 
     transform: Transform
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    training: bool = True
-    evaluation: bool = True
 
-    @property
-    def fixed(self) -> bool:
-        """Whether it does the same in training and in evaluation, every time."""
-        return self.training and self.evaluation and not self.transform.random
-
-    def run(self, fields: dict[str, Any], generator: torch.Generator, *, training: bool) -> None:
+    def run(self, fields: dict[str, Any], generator: torch.Generator) -> None:
         """Replaces the written fields. Fields have a batch axis, which may be 1 long."""
-        if self.training if training else self.evaluation:
-            changed = self.transform.apply([fields[name] for name in self.inputs], generator, training=training)
-            fields.update(zip(self.outputs, changed, strict=True))
+        changed = self.transform.apply([fields[name] for name in self.inputs], generator)
+        fields.update(zip(self.outputs, changed, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What is done to examples: in training, in evaluation, and to a batch in training."""
+
+    training: tuple[Step, ...] = ()
+    evaluation: tuple[Step, ...] = ()
+    batch: tuple[Step, ...] = ()
+
+    def apart(self) -> tuple[tuple[Step, ...], Pipeline]:
+        """The first steps, as far as they are the same in training and in evaluation every time; and the rest."""
+        count = 0
+        for step, other in zip(self.training, self.evaluation, strict=False):
+            if step != other or step.transform.random:
+                break
+            count += 1
+        return self.training[:count], Pipeline(self.training[count:], self.evaluation[count:], self.batch)
+
+
+EVALUATION = 2**32
+"""What stands for the number of the epoch in the seeds of an evaluation."""
 
 
 def seed_of(seed: int, *numbers: int) -> int:

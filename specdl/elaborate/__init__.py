@@ -39,7 +39,7 @@ def bind_sections(spec: Spec, diagnostics: Diagnostics) -> tuple[Elaborator, dic
             bound = _lists(elaborator.resolve(rest, spans, scope))
             for position, when in whens.items():
                 # Here, because the recipe's classes take a fifth of the time that a spec without data needs.
-                from specdl.spec.recipe import When
+                from specdl.spec.data import When
 
                 place = spans.child("transforms", position, "when")
                 modes = [elaborator.resolve(when, place, _in_mode(scope, training)) for training in (True, False)]

@@ -25,8 +25,9 @@ from specdl.objectives.metrics import METRICS
 from specdl.objectives.optimizers import OPTIMIZERS, Group
 from specdl.objectives.schedulers import SCHEDULERS
 from specdl.ops import OPERATORS
+from specdl.spec.data import DataSection
 from specdl.spec.file import LANGUAGE_VERSION, BlockFile, SpecFile
-from specdl.spec.recipe import DataSection, Train
+from specdl.spec.recipe import Train
 
 Schema = dict[str, Any]
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 from specdl.data.examples import Examples, Stacked
 from specdl.data.lazy import LazyExamples
 from specdl.data.memory import MemoryExamples
-from specdl.data.pipeline import Step
+from specdl.data.pipeline import Pipeline, Step
 from specdl.data.split import split_indices
+from specdl.data.transforms.base import Unchanged
 from specdl.diagnostics import Diagnostic, SpecError
-from specdl.spec.recipe import Data, Recipe
+from specdl.spec.data import Data, TransformEntry
+from specdl.spec.recipe import Recipe
 
 
 def require_data(recipe: Recipe | None) -> tuple[Recipe, Data]:
@@ -29,10 +33,30 @@ def open_examples(recipe: Recipe, data: Data, device: torch.device) -> Examples:
         parts = split_indices(len(loaded), data.split.shares(), labels=labels, seed=data.split.seed)
     except ValueError as error:
         raise SpecError([Diagnostic("E0508", str(error), data.span)]) from error
-    steps = [
-        Step(entry.transform, entry.inputs, entry.outputs, entry.when.training, entry.when.evaluation)
-        for entry in data.transforms
-    ]
+    pipeline, seed = open_pipeline(data), recipe.train.seed
     if isinstance(loaded, Stacked):
-        return MemoryExamples(loaded.fields, parts, steps, device=device, seed=recipe.train.seed)
-    return LazyExamples(loaded, parts, steps, device=device, seed=recipe.train.seed, workers=data.workers)
+        return MemoryExamples(loaded.fields, parts, pipeline, device=device, seed=seed)
+    return LazyExamples(loaded, parts, pipeline, device=device, seed=seed, workers=data.workers)
+
+
+def open_pipeline(data: Data) -> Pipeline:
+    """The transforms as steps."""
+
+    return Pipeline(
+        _steps(data.transforms, training=True),
+        _steps(data.transforms, training=False),
+        _steps(data.batch_transforms, training=True),
+    )
+
+
+def _steps(entries: Iterable[TransformEntry], *, training: bool) -> tuple[Step, ...]:
+    found: list[Step] = []
+    for entry in entries:
+        if not (entry.when.training if training else entry.when.evaluation):
+            continue
+        chain = (entry.transform,) if training else entry.transform.evaluation()
+        if not chain and entry.inputs != entry.outputs:
+            chain = (Unchanged(),)
+        found += [Step(chain[0], entry.inputs, entry.outputs)] if chain else []
+        found += [Step(transform, entry.outputs, entry.outputs) for transform in chain[1:]]
+    return tuple(found)

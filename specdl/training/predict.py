@@ -15,7 +15,7 @@ import torch
 from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
 from specdl.ir.types import TensorType
 from specdl.training.evaluate import load_network
-from specdl.training.examples import require_data
+from specdl.training.examples import open_pipeline, require_data
 from specdl.training.model import Model
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -63,16 +63,16 @@ def predict(model: Model, folder: Path, files: Sequence[str | Path], *, top: int
     images = _read_all(files, raw)
     network = load_network(model, folder)
     classes = next((found for field in data.raw if (found := data.source.classes(field))), None)
-    generator = torch.Generator()
+    generator, steps = torch.Generator(), open_pipeline(data).evaluation
     predictions: list[Prediction] = []
     with torch.inference_mode():
         for start in range(0, len(images), _BATCH):
             rows = []
             for image in images[start : start + _BATCH]:
                 fields = {name: image}
-                for entry in data.transforms:
-                    if entry.when.evaluation and entry.inputs == entry.outputs == (name,):
-                        (fields[name],) = entry.transform.apply([fields[name]], generator, training=False)
+                for step in steps:
+                    if step.inputs == step.outputs == (name,):
+                        step.run(fields, generator)
                 rows.append(fields[name])
             output = network(*[torch.cat(rows)])
             scores = output[-1] if isinstance(output, (tuple, list)) else output

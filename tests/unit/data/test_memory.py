@@ -12,7 +12,7 @@ import torch
 from specdl.data.examples import Examples
 from specdl.data.lazy import LazyExamples
 from specdl.data.memory import MemoryExamples
-from specdl.data.pipeline import Step, epoch_order, seed_of
+from specdl.data.pipeline import Pipeline, Step, epoch_order, seed_of
 from specdl.data.transforms import TRANSFORMS
 
 CPU = torch.device("cpu")
@@ -44,23 +44,31 @@ class Decoded:
         return FIELDS["label"] if field == "label" else None
 
 
-def step(name: str, arguments: dict[str, float], *, evaluation: bool = True) -> Step:
-    return Step(TRANSFORMS[name].model_validate(arguments), ("image",), ("image",), True, evaluation)
+def step(name: str, arguments: dict[str, float]) -> Step:
+    return Step(TRANSFORMS[name].model_validate(arguments), ("image",), ("image",))
+
+
+def pipeline(*steps: Step, only_training: bool = False, batch: tuple[Step, ...] = ()) -> Pipeline:
+    evaluation = [
+        Step(transform, item.inputs, item.outputs) for item in steps for transform in item.transform.evaluation()
+    ]
+    return Pipeline(steps, () if only_training else tuple(evaluation), batch)
 
 
 CROP = {"size": 4}
+NOTHING = Pipeline()
 
 
-def in_memory(*steps: Step, seed: int = 0, **options: Any) -> Examples:
+def in_memory(steps: Pipeline = NOTHING, seed: int = 0, **options: Any) -> Examples:
     return MemoryExamples(FIELDS, PARTS, steps, device=CPU, seed=seed, **options)
 
 
-def decoded(*steps: Step, seed: int = 0, **options: Any) -> Examples:
+def decoded(steps: Pipeline = NOTHING, seed: int = 0, **options: Any) -> Examples:
     return LazyExamples(Decoded(), PARTS, steps, device=CPU, seed=seed, **options)
 
 
-def with_workers(*steps: Step, **options: Any) -> Examples:
-    return decoded(*steps, workers=2, **options)
+def with_workers(steps: Pipeline = NOTHING, **options: Any) -> Examples:
+    return decoded(steps, workers=2, **options)
 
 
 EVERY = pytest.mark.parametrize("examples", [in_memory, decoded, with_workers])
@@ -82,8 +90,8 @@ def test_an_epoch_holds_every_training_example_once_in_its_own_order(examples: C
 
 @EVERY
 def test_a_batch_is_the_same_whatever_was_served_before(examples: Callable[..., Examples]) -> None:
-    whole = list(examples(step("random_crop", CROP)).training(3, range(4), 4))
-    rest = list(examples(step("random_crop", CROP)).training(3, range(2, 4), 4))
+    whole = list(examples(pipeline(step("random_crop", CROP))).training(3, range(4), 4))
+    rest = list(examples(pipeline(step("random_crop", CROP))).training(3, range(2, 4), 4))
     for batch, again in zip(whole[2:], rest, strict=True):
         assert torch.equal(batch["image"], again["image"])
         assert torch.equal(batch["label"], again["label"])
@@ -91,8 +99,8 @@ def test_a_batch_is_the_same_whatever_was_served_before(examples: Callable[..., 
 
 def test_any_number_of_workers_serves_the_same() -> None:
     for batch, again in zip(
-        decoded(step("random_crop", CROP)).training(1, range(4), 4),
-        with_workers(step("random_crop", CROP)).training(1, range(4), 4),
+        decoded(pipeline(step("random_crop", CROP))).training(1, range(4), 4),
+        with_workers(pipeline(step("random_crop", CROP))).training(1, range(4), 4),
         strict=True,
     ):
         assert torch.equal(batch["image"], again["image"])
@@ -100,7 +108,7 @@ def test_any_number_of_workers_serves_the_same() -> None:
 
 def test_workers_decode_in_the_background_and_end_with_the_iterator() -> None:
     records = Decoded()
-    served = LazyExamples(records, PARTS, (), device=CPU, seed=0, workers=2).training(0, range(15), 1)
+    served = LazyExamples(records, PARTS, Pipeline(), device=CPU, seed=0, workers=2).training(0, range(15), 1)
     next(served)
     served.close()
     assert all(name.startswith("specdl-data") for name in records.threads)
@@ -126,7 +134,9 @@ def test_evaluation_keeps_the_order_and_the_rest(examples: Callable[..., Example
 @EVERY
 def test_transforms_run_in_the_order_written(examples: Callable[..., Examples]) -> None:
     served = examples(
-        step("normalize", {"mean": 1.0}), step("random_crop", CROP), step("normalize", {"mean": 0.0, "std": 2.0})
+        pipeline(
+            step("normalize", {"mean": 1.0}), step("random_crop", CROP), step("normalize", {"mean": 0.0, "std": 2.0})
+        )
     )
     batch = next(served.training(0, range(1), 2))
     assert batch["image"].shape == (2, 1, 4, 4)
@@ -135,7 +145,7 @@ def test_transforms_run_in_the_order_written(examples: Callable[..., Examples]) 
 
 @EVERY
 def test_what_is_for_training_only_stays_out_of_evaluation(examples: Callable[..., Examples]) -> None:
-    served = examples(step("normalize", {"mean": 1.0}, evaluation=False))
+    served = examples(pipeline(step("normalize", {"mean": 1.0}), only_training=True))
     batch = next(served.training(0, range(1), 2))
     assert torch.equal(batch["image"][:, 0, 0, 0].long() + 1, batch["label"])
     assert next(served.batches("validation", 5))["image"][1, 0, 0, 0] == 16
@@ -143,7 +153,7 @@ def test_what_is_for_training_only_stays_out_of_evaluation(examples: Callable[..
 
 @EVERY
 def test_steps_of_a_batch_run_on_it_while_training_alone(examples: Callable[..., Examples]) -> None:
-    served = examples(batch_steps=[step("normalize", {"mean": 100.0})])
+    served = examples(pipeline(batch=(step("normalize", {"mean": 100.0}),)))
     assert next(served.training(0, range(1), 4))["image"].max() < 0
     assert next(served.batches("validation", 4))["image"].min() > 0
 
@@ -157,7 +167,7 @@ def test_a_weighted_sampler_draws_by_its_weights(examples: Callable[..., Example
 
 def test_the_fields_given_are_left_alone() -> None:
     before = FIELDS["image"].clone()
-    in_memory(step("normalize", {"mean": 1.0}))
+    in_memory(pipeline(step("normalize", {"mean": 1.0})))
     assert torch.equal(FIELDS["image"], before)
 
 

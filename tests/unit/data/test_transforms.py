@@ -34,7 +34,10 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 def apply(
     transform: Transform, *tensors: torch.Tensor, seed: int = 0, training: bool = True
 ) -> tuple[torch.Tensor, ...]:
-    return transform.apply(tensors, torch.Generator().manual_seed(seed), training=training)
+    generator = torch.Generator().manual_seed(seed)
+    for step in (transform,) if training else transform.evaluation():
+        tensors = step.apply(tensors, generator)
+    return tensors
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -1,74 +1,18 @@
-"""Sources of examples: each declares its fields as types, so a spec is checked before any data is read.
-
-`load` gives the examples stacked, as tensors in memory, or one by one; see examples.py.
-"""
+"""CIFAR-10 from its binary files."""
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 
-from specdl.data.examples import Records, Stacked
+from specdl.data.examples import Stacked
+from specdl.data.sources.base import DefaultSplit, Source
 from specdl.diagnostics import Diagnostic, SpecError
 from specdl.ir.dims import BATCH
 from specdl.ir.types import TensorType
-from specdl.objectives.base import Declared
-
-
-@dataclass(frozen=True, slots=True)
-class DefaultSplit:
-    """The shares that are held out where the spec says nothing."""
-
-    validation: float
-    test: float = 0.0
-    stratify: str | None = None
-    seed: int = 0
-
-
-class Source(Declared):
-    """Base of the sources of examples."""
-
-    default_split: ClassVar[DefaultSplit] = DefaultSplit(validation=0.1)
-
-    def fields(self) -> Mapping[str, TensorType]:
-        """The fields of a batch, before transforms."""
-        raise NotImplementedError
-
-    def classes(self, field: str) -> tuple[str, ...] | None:
-        """The names of the classes that an integer field counts, or None for a field that is no class."""
-        return None
-
-    def load(self) -> Stacked | Records:
-        """The examples: in memory, or to be decoded one by one."""
-        raise NotImplementedError
-
-
-class Digits(Source):
-    """1,797 handwritten digits of 8 × 8 pixels, brightness in [0, 1]; shipped with the package."""
-
-    name: ClassVar[str] = "digits"
-    reference: ClassVar[str] = "https://doi.org/10.24432/C50P49"
-    default_split: ClassVar[DefaultSplit] = DefaultSplit(validation=0.2, stratify="label")
-
-    def fields(self) -> Mapping[str, TensorType]:
-        return {"image": TensorType((BATCH, 1, 8, 8)), "label": TensorType((BATCH,), "int64")}
-
-    def classes(self, field: str) -> tuple[str, ...] | None:
-        return tuple("0123456789") if field == "label" else None
-
-    def load(self) -> Stacked:
-        import torch
-
-        packed = resources.files("specdl.data").joinpath("assets/digits.gz").read_bytes()
-        rows = torch.frombuffer(bytearray(gzip.decompress(packed)), dtype=torch.uint8).view(-1, 65)
-        image, label = rows[:, :64].reshape(-1, 1, 8, 8).to(torch.float32) / 16, rows[:, 64].to(torch.int64)
-        return Stacked({"image": image, "label": label})
 
 
 class Cifar10(Source):
@@ -115,6 +59,3 @@ class Cifar10(Source):
 
 
 _CIFAR_ROW = 1 + 3 * 32 * 32
-
-SOURCES: dict[str, type[Source]] = {source.name: source for source in (Digits, Cifar10)}
-"""Sources by their name in a spec."""

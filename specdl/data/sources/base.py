@@ -1,0 +1,62 @@
+"""What a source of examples declares: its fields as types, so a spec is checked before any data is read.
+
+`load` gives the examples stacked, as tensors in memory, or one by one; see examples.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from pydantic import PrivateAttr
+
+from specdl.data.examples import Records, Stacked
+from specdl.data.fields import Fields
+from specdl.ir.types import TensorType
+from specdl.objectives.base import Declared
+from specdl.ops.base import TypeRuleError
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultSplit:
+    """The shares that are held out where the spec says nothing."""
+
+    validation: float
+    test: float = 0.0
+    stratify: str | None = None
+    seed: int = 0
+
+
+class Source(Declared):
+    """Base of the sources of examples."""
+
+    default_split: ClassVar[DefaultSplit] = DefaultSplit(validation=0.1)
+
+    _wanted: Fields = PrivateAttr(default_factory=dict)
+
+    def with_fields(self, wanted: Fields) -> Self:
+        """The source with the fields that the spec declares.
+
+        Raises `TypeRuleError` (its `argument` is the field) for what the source can't give.
+        """
+        for name in wanted:
+            raise TypeRuleError(f"`{self.name}` knows its fields by itself", argument=name, help="leave `fields` out")
+        copy = self.model_copy()
+        copy._wanted = wanted
+        return copy
+
+    def fields(self) -> Mapping[str, TensorType]:
+        """The fields of a batch, before transforms."""
+        raise NotImplementedError
+
+    def classes(self, field: str) -> tuple[str, ...] | None:
+        """The names of the classes that an integer field counts, as far as they are known without the data.
+
+        None for a field that is no class, and where only the data tells; see `Stacked.classes`.
+        """
+        return None
+
+    def load(self) -> Stacked | Records:
+        """The examples: in memory, or to be decoded one by one."""
+        raise NotImplementedError
