@@ -8,6 +8,7 @@ the epoch and the positions in it alone: never on what was served before, nor on
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -49,11 +50,13 @@ class Examples(Protocol):
 class Stacked:
     """Examples in memory: each field one tensor, with the examples on axis 0.
 
-    `parts` are the positions of each part, where the source itself says which example belongs where.
+    `parts` are the positions of each part, where the source itself says which example belongs where; `classes` the
+    names of the classes that integer fields count, as the data has them.
     """
 
     fields: Mapping[str, torch.Tensor]
     parts: Mapping[str, torch.Tensor] | None = None
+    classes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.fields.values())))
@@ -71,13 +74,27 @@ class Records(Protocol):
         """The positions of each part, where the source itself says which example belongs where."""
         ...
 
+    @property
+    def classes(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the classes that integer fields count, as the data has them."""
+        ...
+
     def __len__(self) -> int: ...
 
     def get(self, position: int) -> dict[str, Any]:
         """The fields of one example, without the batch axis.
 
-        A field may be of another size in each example, where its type has a size that is known at run time.
+        A field may be of another size in each example, where its type has a size that is known at run time. Raises
+        `Unreadable` (images.py) with the reason for an example that can't be used.
         """
+        ...
+
+    def inspect(self, position: int) -> None:
+        """Looks whether an example can be used, as far as that is cheap. Raises `Unreadable`."""
+        ...
+
+    def name(self, position: int) -> str:
+        """What messages call an example: its file."""
         ...
 
     def column(self, field: str) -> torch.Tensor | None:

@@ -15,7 +15,10 @@ from typing import Any
 import torch
 
 from specdl.data.examples import Records
+from specdl.data.images import Unreadable
+from specdl.data.loading import bad_files, different_sizes, find_bad
 from specdl.data.pipeline import EVALUATION, Pipeline, Step, epoch_order, seed_of
+from specdl.diagnostics import Span, SpecError
 
 Tensors = dict[str, torch.Tensor]
 Collate = Callable[[Sequence[dict[str, Any]]], Tensors]
@@ -23,15 +26,22 @@ Collate = Callable[[Sequence[dict[str, Any]]], Tensors]
 
 
 def stack(examples: Sequence[dict[str, Any]]) -> Tensors:
-    """A batch of examples of equal shapes."""
-    return {name: torch.cat([example[name] for example in examples]) for name in examples[0]}
+    """A batch of examples of equal shapes. Raises `SpecError` where they differ."""
+    batch: Tensors = {}
+    for name, first in examples[0].items():
+        values = [example[name] for example in examples]
+        other = next((value for value in values if value.shape != first.shape), None)
+        if other is not None:
+            raise SpecError([different_sizes(name, other[0], first[0])])
+        batch[name] = torch.cat(values)
+    return batch
 
 
 class LazyExamples:
     """`Examples` (see examples.py) that are decoded when they are asked for.
 
     With 0 `workers` everything is done when a batch is asked for; otherwise that many threads work up to `AHEAD`
-    batches ahead. `weights` are those of a weighted sampler, one an example.
+    batches ahead. `weights` are those of a weighted sampler, one an example; `span` is where the data is named.
     """
 
     def __init__(
@@ -45,11 +55,13 @@ class LazyExamples:
         workers: int = 0,
         collate: Collate = stack,
         weights: torch.Tensor | None = None,
+        span: Span | None = None,
     ) -> None:
         self._records, self._pipeline = records, pipeline
         self._parts = dict(parts)
         self._weights = None if weights is None else weights[self._parts["train"]]
         self._device, self._seed, self._workers, self._collate = device, seed, workers, collate
+        self._span = span
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -89,19 +101,30 @@ class LazyExamples:
 
     def _example(self, index: int, steps: Sequence[Step], seed: int) -> dict[str, Any]:
         """One example behind its transforms, its fields with a batch axis of 1."""
-        fields = {
-            name: value[None] if isinstance(value, torch.Tensor) else [value]
-            for name, value in self._records.get(index).items()
-        }
+        decoded = self._records.get(index).items()
+        fields = {name: value[None] if isinstance(value, torch.Tensor) else [value] for name, value in decoded}
         generator = torch.Generator().manual_seed(seed)
         for step in steps:
             step.run(fields, generator)
         return fields
 
+    def _failed(self) -> SpecError:
+        """A file turned out to be bad in the middle of a run: all of them are looked for, and listed."""
+        bad = find_bad(self._records, self._workers, decode=True)
+        return bad_files(bad, len(self._records), self._span)
+
     def _ahead(
         self, make: Callable[[int], dict[str, Any]], batches: Iterable[Sequence[int]]
     ) -> Generator[Tensors, None, None]:
         """Batches of what `make` makes of each number, made ahead of time where there are workers."""
+        try:
+            yield from self._made(make, batches)
+        except Unreadable as error:
+            raise self._failed() from error
+
+    def _made(
+        self, make: Callable[[int], dict[str, Any]], batches: Iterable[Sequence[int]]
+    ) -> Generator[Tensors, None, None]:
         if not self._workers:
             for numbers in batches:
                 yield self._finish([make(number) for number in numbers])

@@ -13,16 +13,28 @@ from pydantic import AfterValidator, BaseModel, ValidationInfo
 
 
 class _Path:
-    """Marks a field as a path."""
+    """Marks a field as a path, unless it is one of some words."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def resolve(self, value: object, info: ValidationInfo) -> object:
+        """A path seen from where the file that names it lies; the context has the folder of each argument."""
+        if not isinstance(value, str) or not value or value in self.words:
+            return value
+        folder = (info.context or {}).get(info.field_name, "")
+        return os.path.normpath(os.path.join(folder, os.path.expanduser(value)))
 
 
-def _resolve(value: str, info: ValidationInfo) -> str:
-    # The context has the folder of the file in which each argument stands.
-    folder = (info.context or {}).get(info.field_name, "")
-    return os.path.normpath(os.path.join(folder, os.path.expanduser(value))) if value else value
+def path_unless(*words: str) -> tuple[_Path, AfterValidator]:
+    """What makes a path of a field that may also be one of some words (or no word at all)."""
+    mark = _Path(*words)
+    return mark, AfterValidator(mark.resolve)
 
 
-FilePath = Annotated[str, _Path(), AfterValidator(_resolve)]
+_MARK, _RESOLVE = path_unless()
+
+FilePath = Annotated[str, _MARK, _RESOLVE]
 """A file or folder, as an argument of a source or a transform."""
 
 
@@ -30,5 +42,6 @@ def located(declared: BaseModel) -> Iterator[tuple[str, str]]:
     """The arguments that are paths, absolute."""
     for name, field in type(declared).model_fields.items():
         value = getattr(declared, name)
-        if isinstance(value, str) and any(isinstance(item, _Path) for item in field.metadata):
+        marks = [item for item in field.metadata if isinstance(item, _Path)]
+        if marks and isinstance(value, str) and value not in marks[0].words:
             yield name, os.path.abspath(value)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from specdl.data.fields import FieldSpec
 from specdl.data.paths import located
 from specdl.data.sources import SOURCES, Source
-from specdl.data.transforms import TRANSFORMS, Transform
+from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS, Transform
 from specdl.diagnostics import Diagnostics, Span, did_you_mean
 from specdl.ir.types import TensorType
 from specdl.ops.base import TypeRuleError
@@ -30,6 +30,9 @@ class Split(Section):
     test: float = Field(default=0.0, ge=0, lt=1, description="Share held out for a test at the very end.")
     stratify: str | None = Field(default=None, description="An integer field whose values every part gets alike.")
     seed: int = Field(default=0, ge=0, description="Decides which examples are held out.")
+    column: str | None = Field(
+        default=None, description="A column of the source that says `train`, `validation` or `test`, instead of shares."
+    )
 
     @model_validator(mode="after")
     def _leaves_some(self) -> Split:
@@ -40,6 +43,70 @@ class Split(Section):
     def shares(self) -> dict[str, float]:
         """The parts that are held out."""
         return {name: share for name in ("validation", "test") if (share := getattr(self, name)) > 0}
+
+
+class Sampler(Section):
+    """In which proportion training sees the examples."""
+
+    weighted: str = Field(
+        description="An integer field: its classes are drawn equally often, with replacement, however many have them."
+    )
+
+
+USUAL_SKIP = 0.01
+
+
+def _skipped(value: Any) -> float:
+    if value == "fail":
+        return 0.0
+    if value == "skip":
+        return USUAL_SKIP
+    if isinstance(value, Mapping) and set(value) == {"skip"}:
+        share = value["skip"]
+        if isinstance(share, (int, float)) and not isinstance(share, bool) and 0 < share < 1:
+            return float(share)
+    raise PydanticCustomError("on_bad", "expected `fail`, `skip` or {skip: 0.01}, the share that may be left out")
+
+
+OnBad = Annotated[
+    float,
+    PlainValidator(_skipped),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["fail", "skip"]},
+                {
+                    "type": "object",
+                    "properties": {
+                        "skip": {
+                            "type": "number",
+                            "exclusiveMinimum": 0,
+                            "exclusiveMaximum": 1,
+                            "description": "The largest share of the examples that may be left out.",
+                        }
+                    },
+                    "required": ["skip"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+
+
+def _automatic(value: Any) -> bool | None:
+    if value == "auto":
+        return None
+    if isinstance(value, bool):
+        return value
+    raise PydanticCustomError("automatic", "expected `auto`, true or false")
+
+
+Automatic = Annotated[
+    bool | None,
+    PlainValidator(_automatic),
+    WithJsonSchema({"anyOf": [{"enum": ["auto"]}, {"type": "boolean"}]}),
+]
 
 
 class DataSection(Section):
@@ -55,11 +122,18 @@ class DataSection(Section):
     batch_transforms: list[Any] = Field(
         default_factory=list, description="What is done to a batch while training, as entries."
     )
+    sampler: Sampler | None = Field(default=None, description="In which proportion training sees the examples.")
     workers: int = Field(
-        default=2,
-        ge=0,
-        le=256,
-        description="Threads that decode examples ahead; 0 for none. Results don't depend on it.",
+        default=2, ge=0, le=256, description="Threads that decode examples; 0 for none. Results don't depend on it."
+    )
+    in_memory: Automatic = Field(
+        default=None,
+        description="Whether examples from files are decoded once, and kept; `auto` keeps up to 1 GB of them.",
+    )
+    on_bad: OnBad = Field(
+        default=0.0,
+        description="What to do with files that can't be read: `fail` unless given, `skip` up to a hundredth of the "
+        "examples, or {skip: 0.05} for another share.",
     )
 
 
@@ -88,7 +162,8 @@ class Data:
 
     `raw` are the source's own fields, `fields` those of a batch behind the transforms, `training_fields` those
     behind the batch transforms too. `paths` are the files and folders that the section names, absolute, by where
-    they stand in it.
+    they stand in it. `given_split` says whether the spec has a `split`; `on_bad` is the share of examples that may
+    be skipped; `sampler` the field whose classes are drawn equally often.
     """
 
     source: Source
@@ -99,6 +174,10 @@ class Data:
     fields: Mapping[str, TensorType]
     span: Span
     workers: int = 0
+    in_memory: bool | None = None
+    on_bad: float = 0.0
+    sampler: str | None = None
+    given_split: bool = False
     batch_transforms: tuple[TransformEntry, ...] = ()
     training_fields: Mapping[str, TensorType] = field(default_factory=dict)
     paths: Mapping[tuple[Any, ...], str] = field(default_factory=dict)
@@ -115,23 +194,28 @@ def parse_data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | 
     wanted = _wanted(section.fields, spans.child("fields"), diagnostics)
     if source is None or wanted is None:
         return None
-    if wanted:
-        try:
-            source = source.with_fields(wanted)
-        except TypeRuleError as error:
-            place = spans.child("fields")
-            where = place.key(error.argument) if error.argument in wanted else place.span
-            diagnostics.add("E0530", error.message, where, help=error.help)
-            return None
+    place = spans.child("fields")
+    try:
+        source = source.with_fields(wanted)
+        if section.split is not None and section.split.column is not None:
+            place = spans.child("split", "column")
+            source = source.with_parts(section.split.column)
+    except TypeRuleError as error:
+        where = place.key(error.argument) if error.argument in wanted else place.span
+        diagnostics.add("E0530", error.message, where, help=error.help)
+        return None
     raw = dict(source.fields())
     split = _split(section.split, source, raw, spans.child("split"), diagnostics)
-    chain = _Chain(raw, diagnostics)
+    sampler = None if section.sampler is None else section.sampler.weighted
+    _check_class(sampler, raw, "weighted", spans.at("sampler", "weighted"), diagnostics)
+    counts = {name: len(names) for name in raw if (names := source.classes(name)) is not None}
+    chain = _Chain(raw, counts, diagnostics)
     chain.entries(section.transforms, spans.child("transforms"))
     chain.compare()
     fields = dict(chain.types[False])
-    batch = _Chain(fields, diagnostics)
+    batch = _Chain(fields, counts, diagnostics)
     batch.entries(section.batch_transforms, spans.child("batch_transforms"), batch=True)
-    paths = {("source", source.name, name): path for name, path in located(source)}
+    paths = _paths(source, section.source, wanted)
     return Data(
         source=source,
         batch_size=section.batch_size,
@@ -141,10 +225,28 @@ def parse_data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | 
         fields=fields,
         span=spans.span,
         workers=section.workers,
+        in_memory=section.in_memory,
+        on_bad=section.on_bad,
+        sampler=sampler,
+        given_split=section.split is not None,
         batch_transforms=tuple(batch.found),
         training_fields=batch.types[True],
         paths=paths,
     )
+
+
+def _paths(source: Source, written: Any, wanted: Mapping[str, FieldSpec]) -> dict[tuple[Any, ...], str]:
+    """The paths of the section, absolute, by where they stand in it."""
+    found: dict[tuple[Any, ...], str] = {}
+    for name, path in located(source):
+        short = isinstance(written, Mapping) and not isinstance(written[source.name], Mapping)
+        if not short:
+            found["source", source.name, name] = path
+        elif name == source.main:
+            found["source", source.name] = path
+    for name, spec in wanted.items():
+        found |= {("fields", name, argument): path for argument, path in located(spec)}
+    return found
 
 
 def folders(cls: type[BaseModel], spans: SpanTree) -> dict[str, str]:
@@ -185,14 +287,20 @@ def _split(
     split = given or Split(
         validation=default.validation, test=default.test, stratify=default.stratify, seed=default.seed
     )
-    if split.stratify is not None and not _is_class(raw.get(split.stratify)):
+    _check_class(split.stratify, raw, "stratify", spans.at("stratify"), diagnostics)
+    return split
+
+
+def _check_class(
+    name: str | None, raw: Mapping[str, TensorType], word: str, span: Span, diagnostics: Diagnostics
+) -> None:
+    if name is not None and not _is_class(raw.get(name)):
         diagnostics.add(
             "E0502",
-            f"`stratify` needs an integer field with one number an example, got `{split.stratify}`",
-            spans.at("stratify"),
-            help=did_you_mean(split.stratify, raw) or listing("fields", [k for k, v in raw.items() if _is_class(v)]),
+            f"`{word}` needs an integer field with one number an example, got `{name}`",
+            span,
+            help=did_you_mean(name, raw) or listing("fields", [key for key, type in raw.items() if _is_class(type)]),
         )
-    return split
 
 
 def _is_class(type: TensorType | None) -> bool:
@@ -202,7 +310,8 @@ def _is_class(type: TensorType | None) -> bool:
 class _Chain:
     """Entries of transforms one after another, and the types of all fields behind them in training and evaluation."""
 
-    def __init__(self, fields: Mapping[str, TensorType], diagnostics: Diagnostics) -> None:
+    def __init__(self, fields: Mapping[str, TensorType], counts: Mapping[str, int], diagnostics: Diagnostics) -> None:
+        self.counts = counts
         self.types = {True: dict(fields), False: dict(fields)}
         self.found: list[TransformEntry] = []
         self.writer: dict[str, TransformEntry] = {}
@@ -218,8 +327,13 @@ class _Chain:
     def entry(self, entry: Entry, batch: bool) -> None:
         """Adds one entry; writes the types behind it."""
         name = entry.operator.value
+        table = TRANSFORMS | BATCH_TRANSFORMS if batch else TRANSFORMS
+        if name in BATCH_TRANSFORMS and not batch:
+            help = "put it under `batch_transforms`, which run on whole batches in training"
+            self.diagnostics.add("E0503", f"`{name}` mixes the examples of a batch", entry.operator.span, help=help)
+            return
         transform = instance(
-            name, entry.arguments, entry.operator.span, entry.spans, TRANSFORMS, "transform", self.diagnostics, folders
+            name, entry.arguments, entry.operator.span, entry.spans, table, "transform", self.diagnostics, folders
         )
         if transform is None:
             return
@@ -235,6 +349,7 @@ class _Chain:
         if when is None or not (when.training or when.evaluation):
             return
         inputs, outputs = tuple(str(item.value) for item in entry.inputs), tuple(item.value for item in entry.targets)
+        transform = transform.with_classes([self.counts.get(field) for field in inputs])
         parsed = TransformEntry(transform, inputs, outputs, when, entry.span)
         before = len(self.diagnostics.items)
         for training in (True, False):

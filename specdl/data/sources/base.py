@@ -34,6 +34,7 @@ class Source(Declared):
     default_split: ClassVar[DefaultSplit] = DefaultSplit(validation=0.1)
 
     _wanted: Fields = PrivateAttr(default_factory=dict)
+    _part_column: str | None = PrivateAttr(default=None)
 
     def with_fields(self, wanted: Fields) -> Self:
         """The source with the fields that the spec declares.
@@ -42,9 +43,16 @@ class Source(Declared):
         """
         for name in wanted:
             raise TypeRuleError(f"`{self.name}` knows its fields by itself", argument=name, help="leave `fields` out")
+        return self._with(wanted)
+
+    def _with(self, wanted: Fields) -> Self:
         copy = self.model_copy()
         copy._wanted = wanted
         return copy
+
+    def with_parts(self, column: str) -> Self:
+        """The source with the column that says which part an example belongs to. Raises `TypeRuleError`."""
+        raise TypeRuleError(f"`{self.name}` has no columns", help="`validation` and `test` hold out shares")
 
     def fields(self) -> Mapping[str, TensorType]:
         """The fields of a batch, before transforms."""

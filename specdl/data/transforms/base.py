@@ -16,12 +16,19 @@ from specdl.ops.base import TypeRuleError
 if TYPE_CHECKING:
     import torch
 
+PAGE = "https://docs.pytorch.org/vision/stable/generated/torchvision.transforms.v2.{}.html"
+"""torchvision's page of a transform."""
+
 
 class Transform(Declared):
     """Base of the transforms. Fields have a batch axis; where examples are decoded one by one, it is 1 long."""
 
     random: ClassVar[bool] = False
     """Whether it draws random numbers."""
+
+    def with_classes(self, counts: Sequence[int | None]) -> Transform:
+        """The transform with the number of classes that each of its fields counts, as far as that is known."""
+        return self
 
     def infer_fields(self, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
         """The types of the fields that it writes, from those that it reads: `infer` of each, unless it says otherwise.
@@ -65,6 +72,53 @@ def require_image(type: TensorType) -> TensorType:
     return type
 
 
+def is_mask(type: TensorType) -> bool:
+    """Whether the numbers of a field are names (of classes, of instances), which can't be mixed: the nearest is taken.
+
+    Bytes of a picture `[N, C, H, W]` are numbers to compute with.
+    """
+    return not type.floating and not (type.dtype == "uint8" and type.rank == 4)
+
+
+def holds_names(tensor: torch.Tensor) -> bool:
+    """`is_mask` of a tensor."""
+    import torch
+
+    return not tensor.is_floating_point() and not (tensor.dtype == torch.uint8 and tensor.dim() == 4)
+
+
+class Spatial(Transform):
+    """A transform of where things are: of images `[N, C, H, W]` and of masks, which may be `[N, H, W]`."""
+
+    def infer(self, type: TensorType) -> TensorType:
+        if type.rank == 3 and is_mask(type):
+            n, h, w = type.shape
+            moved = self.move(type.with_shape(n, 1, h, w)).shape
+            return type.with_shape(moved[0], *moved[2:])
+        return self.move(require_image(type))
+
+    def move(self, type: TensorType) -> TensorType:
+        """The type of an image behind the transform. Raises `TypeRuleError`."""
+        return type
+
+    def apply(self, fields: Sequence[Any], generator: torch.Generator) -> tuple[Any, ...]:
+        images = [field.unsqueeze(1) if field.dim() == 3 else field for field in fields]
+        drawn = self.draw(images[0], generator) if self.random else None
+        moved = [self.change(image, drawn) for image in images]
+        return tuple(
+            image.squeeze(1) if field.dim() == 3 else image for image, field in zip(moved, fields, strict=True)
+        )
+
+
+class Colour(Transform):
+    """A transform of the brightness and the colours of images: floating point in [0, 1], or bytes."""
+
+    def infer(self, type: TensorType) -> TensorType:
+        if is_mask(require_image(type)):
+            raise TypeRuleError(f"changes colours, which a mask ({type}) has none of", help="leave the mask out")
+        return type
+
+
 class Unchanged(Transform):
     """Gives a field another name: what evaluation does where a random transform writes into another field."""
 
@@ -75,3 +129,22 @@ class Unchanged(Transform):
 
     def change(self, tensor: torch.Tensor, drawn: Any) -> torch.Tensor:
         return tensor
+
+
+def uniform(generator: torch.Generator, low: float, high: float) -> float:
+    """A random number between two."""
+    import torch
+
+    return float(torch.empty((), dtype=torch.float64).uniform_(low, high, generator=generator))
+
+
+def chance(generator: torch.Generator, probability: float) -> bool:
+    """True that often."""
+    return uniform(generator, 0.0, 1.0) < probability
+
+
+def whole(generator: torch.Generator, low: int, high: int) -> int:
+    """A random whole number from `low` up to, and without, `high`."""
+    import torch
+
+    return int(torch.randint(low, high, (), generator=generator))
