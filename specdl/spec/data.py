@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from specdl.data.fields import FieldSpec
 from specdl.data.paths import located
-from specdl.data.sources import SOURCES, Source
+from specdl.data.sources import SOURCES, Described, Source, Torchvision
 from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS, Transform
 from specdl.diagnostics import Diagnostics, Span, did_you_mean
 from specdl.ir.types import TensorType
@@ -112,7 +112,9 @@ Automatic = Annotated[
 class DataSection(Section):
     """The section `data`."""
 
-    source: Any = Field(description="Where the examples come from: `digits`.")
+    source: Any = Field(
+        default=None, description="Where the examples come from: `digits`. Without it, `fields` describes one example."
+    )
     fields: dict[str, Any] = Field(
         default_factory=dict, description="The fields of one example, typed like inputs, where the source needs it."
     )
@@ -162,8 +164,9 @@ class Data:
 
     `raw` are the source's own fields, `fields` those of a batch behind the transforms, `training_fields` those
     behind the batch transforms too. `paths` are the files and folders that the section names, absolute, by where
-    they stand in it. `given_split` says whether the spec has a `split`; `on_bad` is the share of examples that may
-    be skipped; `sampler` the field whose classes are drawn equally often.
+    they stand in the spec (or, where a source is named with its defaults alone, all its arguments). `given_split`
+    says whether the spec has a `split`; `on_bad` is the share of examples that may be skipped; `sampler` the field
+    whose classes are drawn equally often.
     """
 
     source: Source
@@ -180,7 +183,7 @@ class Data:
     given_split: bool = False
     batch_transforms: tuple[TransformEntry, ...] = ()
     training_fields: Mapping[str, TensorType] = field(default_factory=dict)
-    paths: Mapping[tuple[Any, ...], str] = field(default_factory=dict)
+    paths: Mapping[tuple[Any, ...], Any] = field(default_factory=dict)
 
 
 def parse_data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | None:
@@ -190,7 +193,7 @@ def parse_data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | 
     section = validate(DataSection, value, spans, diagnostics, what="data", code="E0501")
     if section is None:
         return None
-    source = named(section.source, spans.child("source"), SOURCES, "data source", diagnostics, folders)
+    source = _source(section, spans, diagnostics)
     wanted = _wanted(section.fields, spans.child("fields"), diagnostics)
     if source is None or wanted is None:
         return None
@@ -235,17 +238,39 @@ def parse_data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | 
     )
 
 
-def _paths(source: Source, written: Any, wanted: Mapping[str, FieldSpec]) -> dict[tuple[Any, ...], str]:
-    """The paths of the section, absolute, by where they stand in it."""
-    found: dict[tuple[Any, ...], str] = {}
-    for name, path in located(source):
-        short = isinstance(written, Mapping) and not isinstance(written[source.name], Mapping)
-        if not short:
-            found["source", source.name, name] = path
-        elif name == source.main:
-            found["source", source.name] = path
+def _source(section: DataSection, spans: SpanTree, diagnostics: Diagnostics) -> Source | None:
+    """The source, or None after the mistake was recorded; `torchvision:NAME` is short for its only argument."""
+    written, place = section.source, spans.child("source")
+    if written is None:
+        if section.fields:
+            return Described()
+        description = DataSection.model_fields["source"].description
+        diagnostics.add("E0202", "`data` needs `source`", spans.span, help=f"`source`: {description}")
+        return None
+    prefix = f"{Torchvision.name}:"
+    if isinstance(written, str) and written.startswith(prefix):
+        span = place.span
+        tree = SpanTree(span, {}, {Torchvision.name: SpanTree(span)})
+        return named(
+            {Torchvision.name: written.removeprefix(prefix)}, tree, SOURCES, "data source", diagnostics, folders
+        )
+    return named(written, place, SOURCES, "data source", diagnostics, folders)
+
+
+def _paths(source: Source, written: Any, wanted: Mapping[str, FieldSpec]) -> dict[tuple[Any, ...], Any]:
+    """The paths of the section, absolute, by where they stand in the spec."""
+    found: dict[tuple[Any, ...], Any] = {}
+    own = dict(located(source))
+    if own and isinstance(written, str):
+        given = source.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        found["data", "source"] = {source.name: {**given, **own}}
+    elif own and not isinstance(written[source.name], Mapping):
+        given = source.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        found["data", "source", source.name] = {**given, **own}
+    else:
+        found |= {("data", "source", source.name, name): path for name, path in own.items()}
     for name, spec in wanted.items():
-        found |= {("fields", name, argument): path for argument, path in located(spec)}
+        found |= {("data", "fields", name, argument): path for argument, path in located(spec)}
     return found
 
 

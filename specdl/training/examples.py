@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from specdl.analysis.classes import check_classes
 from specdl.data.examples import Examples, Records, Stacked
 from specdl.data.lazy import LazyExamples
 from specdl.data.loading import Bad, bad_files, decode_all, find_bad, fits_memory
@@ -14,10 +15,11 @@ from specdl.data.memory import MemoryExamples
 from specdl.data.pipeline import Pipeline, Step
 from specdl.data.split import split_indices
 from specdl.data.transforms.base import Unchanged
-from specdl.diagnostics import Diagnostic, SpecError
+from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
 from specdl.ir.types import TensorType
 from specdl.spec.data import Data, TransformEntry
 from specdl.spec.recipe import Recipe
+from specdl.training.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,15 @@ def open_data(recipe: Recipe, data: Data, device: torch.device) -> Opened:
             span=data.span,
         )
     return Opened(examples, classes, tuple(skipped))
+
+
+def check_opened(model: Model, data: Data, opened: Opened) -> None:
+    """Compares the classes that the data turned out to have with the losses. Raises `SpecError`."""
+    found = {name: names for name, names in opened.classes.items() if data.source.classes(name) is None}
+    diagnostics = Diagnostics()
+    if found:
+        check_classes(model.program, data, diagnostics, found)
+    diagnostics.raise_if_failed()
 
 
 def load(data: Data) -> tuple[Stacked | Records, Pipeline, list[Bad]]:

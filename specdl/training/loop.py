@@ -27,12 +27,13 @@ from specdl.training.checkpoint import find_checkpoint, load_checkpoint, save_ch
 from specdl.training.curves import draw_curves
 from specdl.training.engine import Engine, bare, make_engine
 from specdl.training.errors import Interrupted, TrainingFailed
-from specdl.training.examples import open_examples, require_data
+from specdl.training.examples import check_opened, open_data, require_data
 from specdl.training.failures import Trouble, describe_failure, explained, is_out_of_memory, out_of_memory
+from specdl.training.inference import inference_of, keep_inference
 from specdl.training.model import Model
 from specdl.training.progress import Moment, Plan, Progress, pick_progress
 from specdl.training.reports import Reports
-from specdl.training.run_folder import new_run_folder, require_unused
+from specdl.training.run_folder import new_run_folder, require_unused, write_atomically
 from specdl.training.scoring import Scorer, total_loss
 from specdl.training.signals import StopSignals
 from specdl.training.state import Position, Run, pack, unpack
@@ -102,7 +103,9 @@ class _Loop:
         self.network_name = next(iter(model.program.networks))
         self.networks = {self.network_name: self.network}
 
-        self.examples = open_examples(recipe, data, engine.device)
+        self.opened = open_data(recipe, data, engine.device)
+        self.examples = self.opened.examples
+        check_opened(model, data, self.opened)
         self.batch_size = data.batch_size
         self.scorer = Scorer(
             [(step, self.function)], recipe.metrics, usual_inputs(model.input_names, model.output_names, data.fields)
@@ -132,6 +135,9 @@ class _Loop:
                 self._note(f"this run is finished: it ended at step {self.position.step}")
         else:
             self.reports.describe(self.model.resolved_files(), self.settings, str(self.engine.device))
+            if self.engine.rank == 0:
+                keep_inference(self.folder, inference_of(self.model, self.opened.classes))
+                self._tell_skipped()
         self.reports.open(self.position.step)
         self._say_plan()
         try:
@@ -364,6 +370,13 @@ class _Loop:
                     first_step=self.position.step,
                 )
             )
+
+    def _tell_skipped(self) -> None:
+        skipped = self.opened.skipped
+        if skipped:
+            lines = "".join(f"{item.name}: it {item.reason}\n" for item in skipped)
+            write_atomically(self.folder / "skipped.txt", lines)
+            self._note(f"{len(skipped):,} examples can't be read and are left out: `{self.folder / 'skipped.txt'}`")
 
     def _note(self, text: str) -> None:
         if self.engine.rank == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from specdl.data.sources.base import DefaultSplit, Source
+from specdl.data.sources.base import DefaultSplit, Described, Source
 from specdl.data.sources.cifar10 import Cifar10
 from specdl.data.sources.csv_table import Csv
 from specdl.data.sources.digits import Digits
@@ -17,4 +17,4 @@ SOURCES: dict[str, type[Source]] = {
 }
 """Sources by their name in a spec."""
 
-__all__ = ["SOURCES", "Cifar10", "DefaultSplit", "Digits", "Source"]
+__all__ = ["SOURCES", "Cifar10", "DefaultSplit", "Described", "Digits", "Source", "Torchvision"]

@@ -12,7 +12,8 @@ from typing import ClassVar, Self
 from pydantic import PrivateAttr
 
 from specdl.data.examples import Records, Stacked
-from specdl.data.fields import Fields
+from specdl.data.fields import Fields, known_names, real_names
+from specdl.diagnostics import Diagnostic, SpecError
 from specdl.ir.types import TensorType
 from specdl.objectives.base import Declared
 from specdl.ops.base import TypeRuleError
@@ -65,6 +66,29 @@ class Source(Declared):
         """
         return None
 
+    def real_classes(self, field: str) -> tuple[str, ...] | None:
+        """The same with their real names, which for a named list (ImageNet's) takes another package."""
+        return real_names(self._wanted[field]) if field in self._wanted else self.classes(field)
+
     def load(self) -> Stacked | Records:
         """The examples: in memory, or to be decoded one by one."""
         raise NotImplementedError
+
+
+class Described(Source):
+    """No source: `fields` only says what an example is, for a network that is used and not trained."""
+
+    name: ClassVar[str] = "described"
+
+    def with_fields(self, wanted: Fields) -> Self:
+        return self._with(wanted)
+
+    def fields(self) -> Mapping[str, TensorType]:
+        return {name: field.type for name, field in self._wanted.items()}
+
+    def classes(self, field: str) -> tuple[str, ...] | None:
+        return known_names(self._wanted.get(field))
+
+    def load(self) -> Stacked | Records:
+        help = "e.g. `data: {source: {image_folder: photos}}`"
+        raise SpecError([Diagnostic("E0507", "`data` has no `source` to take examples from", help=help)])

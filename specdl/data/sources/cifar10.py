@@ -9,6 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from specdl.data.examples import Stacked
+from specdl.data.paths import FilePath
 from specdl.data.sources.base import DefaultSplit, Source
 from specdl.diagnostics import Diagnostic, SpecError
 from specdl.ir.dims import BATCH
@@ -27,7 +28,7 @@ class Cifar10(Source):
     reference: ClassVar[str] = "https://www.cs.toronto.edu/~kriz/cifar.html"
     default_split: ClassVar[DefaultSplit] = DefaultSplit(validation=0.1, stratify="label")
 
-    root: str = Field(description="The folder with the files.")
+    root: FilePath = Field(description="The folder with the files.")
 
     def fields(self) -> Mapping[str, TensorType]:
         return {"image": TensorType((BATCH, 3, 32, 32)), "label": TensorType((BATCH,), "int64")}

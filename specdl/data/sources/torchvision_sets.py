@@ -88,7 +88,7 @@ class Torchvision(Source):
     default_split: ClassVar[DefaultSplit] = DefaultSplit(validation=0.1, stratify="label")
 
     set: Name = Field(alias="name", description="The data set, as torchvision calls its class.")
-    root: FilePath = Field(default="data", description="The folder to keep it in.")
+    root: FilePath = Field(default="data", validate_default=True, description="The folder to keep it in.")
     download: bool = Field(default=True, description="Whether to download it where it isn't there.")
 
     def with_fields(self, wanted: Fields) -> Self:

@@ -232,7 +232,8 @@ class Augmix(EachColour):
             for operation in chain:
                 augmented = operate(augmented, operation, bilinear=True)
             mixed = mixed + weight * augmented
-        return mixed if image.is_floating_point() else mixed.round().clamp(0, 255).to(image.dtype)
+        found: torch.Tensor = mixed if image.is_floating_point() else mixed.round().clamp(0, 255).to(image.dtype)
+        return found
 
 
 __all__ = ["AUTO", "MIX", "RAND", "TRIVIAL", "Augmix", "AutoAugment", "RandAugment", "TrivialAugmentWide", "operate"]

@@ -51,6 +51,10 @@ class Transform(Declared):
         """What evaluation (and inference) does in its place: nothing where it is random, unless it says otherwise."""
         return () if self.random else (self,)
 
+    def recorded(self) -> dict[str, Any]:
+        """All its arguments as plain data, for what is kept with a trained network."""
+        return self.model_dump(mode="json")
+
     def draw(self, tensor: torch.Tensor, generator: torch.Generator) -> Any:
         """What is decided once for all fields of an entry, from the first of them."""
         return None

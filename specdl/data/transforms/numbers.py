@@ -72,6 +72,10 @@ class Normalize(Transform):
         given = self.mean if isinstance(self.mean, str) and self.std == (1.0,) else self.std
         return mean, STATISTICS[given][1] if isinstance(given, str) else given
 
+    def recorded(self) -> dict[str, Any]:
+        mean, std = self.numbers()
+        return {"mean": list(mean), "std": list(std)}
+
     def infer(self, type: TensorType) -> TensorType:
         channels = require_image(type).shape[1]
         if not type.floating:

@@ -52,8 +52,7 @@ def test_a_file_of_cifar10_that_is_damaged_or_missing_is_told(tmp_path: Path, da
 
 def test_what_is_loaded_is_what_was_declared(tmp_path: Path) -> None:
     write_cifar(tmp_path)
-    for name, cls in SOURCES.items():
-        source = Cifar10(root=str(tmp_path)) if name == "cifar10" else cls()
+    for source in (Cifar10(root=str(tmp_path)), SOURCES["digits"]()):
         fields = source.load().fields
         assert list(fields) == list(source.fields())
         for name, type in source.fields().items():
