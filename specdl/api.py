@@ -240,8 +240,10 @@ def _compile(
     if program is not None and recipe is not None and recipe.data is not None:
         from specdl.analysis.classes import check_classes
         from specdl.analysis.metrics import check_metrics
+        from specdl.analysis.soft_labels import check_training_types
 
         check_classes(program, recipe.data, diagnostics)
+        check_training_types(program, recipe.data, diagnostics)
         check_metrics(program, recipe, recipe.data, diagnostics)
     if program is not None and recipe is not None:
         from specdl.analysis.optimizers import check_optimizers

@@ -91,7 +91,8 @@ class Inference:
 
     def text(self) -> str:
         """`as_json` as the text of a file."""
-        return json.dumps(self.as_json(), indent=1, ensure_ascii=False) + "\n"
+        lines = (f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in self.as_json().items())
+        return "{\n" + ",\n".join(lines) + "\n}\n"
 
     def metadata(self) -> dict[str, str]:
         """The same as texts for the metadata of an ONNX file, and under plain names for other programs."""

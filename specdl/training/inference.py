@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from specdl.analysis.soft_labels import soft_labels
 from specdl.data.images import is_image
 from specdl.data.inference import FILE, KEY, Inference, Kind, from_json, steps_for
 from specdl.diagnostics import Diagnostic, SpecError
@@ -35,17 +36,18 @@ def inference_of(model: Model, classes: Mapping[str, tuple[str, ...]] | None = N
     label = label_field(model.input_names, data.fields)
     names = {**{name: found for name in data.raw if (found := data.source.real_classes(name))}, **(classes or {})}
     named = names.get(label) if label is not None else None
-    kind = _kind(data.fields.get(label) if label is not None else None, named is not None)
+    scored = named is not None or label in soft_labels(model.program)
+    kind = _kind(data.fields.get(label) if label is not None else None, scored)
     return Inference(target, source, data.raw[source], steps, kind, named)
 
 
-def _kind(label: TensorType | None, named: bool) -> Kind:
-    """What a network puts out that is compared with such a field."""
-    if named or label is None or (label.rank == 1 and not label.floating):
+def _kind(label: TensorType | None, scored: bool) -> Kind:
+    """What a network puts out that is compared with such a field; `scored` where that is known to be classes."""
+    if label is not None and label.rank > 2:
+        return "mask" if label.rank in {3, 4} else "values"
+    if scored or label is None or (label.rank == 1 and not label.floating):
         return "classes"
-    if label.rank <= 2:
-        return "numbers"
-    return "mask" if label.rank in {3, 4} else "values"
+    return "numbers"
 
 
 def keep_inference(folder: Path, inference: Inference | None) -> None:

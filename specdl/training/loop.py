@@ -20,6 +20,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from specdl.analysis.metrics import usual_inputs
+from specdl.analysis.soft_labels import soft_labels
 from specdl.diagnostics import Diagnostic, EnvironmentFailure, SpecError
 from specdl.objectives.optimizers import momentum_of, set_momentum, unmatched
 from specdl.spec.recipe import Every, Recipe
@@ -108,7 +109,10 @@ class _Loop:
         check_opened(model, data, self.opened)
         self.batch_size = data.batch_size
         self.scorer = Scorer(
-            [(step, self.function)], recipe.metrics, usual_inputs(model.input_names, model.output_names, data.fields)
+            [(step, self.function)],
+            recipe.metrics,
+            usual_inputs(model.input_names, model.output_names, data.fields),
+            soft_labels(model.program),
         )
         whole, rest = divmod(self.examples.count("train"), self.batch_size)
         # A last batch of one example a process is left out: batch normalisation can't take it.

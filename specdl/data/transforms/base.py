@@ -53,7 +53,8 @@ class Transform(Declared):
 
     def recorded(self) -> dict[str, Any]:
         """All its arguments as plain data, for what is kept with a trained network."""
-        return self.model_dump(mode="json")
+        values = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
 
     def draw(self, tensor: torch.Tensor, generator: torch.Generator) -> Any:
         """What is decided once for all fields of an entry, from the first of them."""
