@@ -89,6 +89,10 @@ class Records(Protocol):
         """
         ...
 
+    def keep(self, room: int) -> None:
+        """Keeps what it decodes from now on, as far as that takes no more bytes."""
+        ...
+
     def inspect(self, position: int) -> None:
         """Looks whether an example can be used, as far as that is cheap. Raises `Unreadable`."""
         ...

@@ -57,12 +57,31 @@ def read_image(path: str | Path, type: TensorType) -> torch.Tensor:
 
     `type` is the field's in a batch; where its height or width is a number, the file's must be that.
     """
+    return unpack(read_packed(path, type), type)
+
+
+def read_packed(path: str | Path, type: TensorType) -> torch.Tensor:
+    """The same as it is kept in memory: as bytes, where the file has bytes; `unpack` makes brightness of them."""
     with _opened(path) as image:
-        return to_tensor(image, type)
+        return _packed(image, type)
+
+
+def unpack(packed: torch.Tensor, type: TensorType) -> torch.Tensor:
+    """What `read_packed` gave as the field's own numbers."""
+    import torch
+
+    dtype = getattr(torch, type.dtype)
+    if type.floating and packed.dtype == torch.uint8:
+        return packed.to(dtype) / 255
+    return packed.to(dtype)
 
 
 def to_tensor(image: Pillow.Image, type: TensorType) -> torch.Tensor:
     """A Pillow image as one example of a field. Raises `Unreadable`."""
+    return unpack(_packed(image, type), type)
+
+
+def _packed(image: Pillow.Image, type: TensorType) -> torch.Tensor:
     from PIL import ImageOps
 
     with _reasons():
@@ -159,14 +178,13 @@ def _brightness(image: Pillow.Image, type: TensorType) -> torch.Tensor:
         tensor = (wide / 65535 if type.floating else wide.round()).expand(min(channels, 3), -1, -1)
         if channels == 4:
             tensor = torch.cat([tensor, torch.full_like(tensor[:1], 1 if type.floating else 255)])
-        return tensor.to(getattr(torch, type.dtype)).contiguous()
+        return tensor.to(torch.float32 if type.floating else torch.uint8).contiguous()
     if image.mode == "F":
         raise Unreadable("holds floating-point numbers, whose range isn't known")
     if channels != 4 and image.has_transparency_data:
         image = _on_white(image)
     pixels = _pixels(image if image.mode == _MODES[channels] else image.convert(_MODES[channels]))
-    tensor = pixels[None] if pixels.dim() == 2 else pixels.permute(2, 0, 1).contiguous()
-    return tensor.to(getattr(torch, type.dtype)) / 255 if type.floating else tensor
+    return pixels[None] if pixels.dim() == 2 else pixels.permute(2, 0, 1).contiguous()
 
 
 def _on_white(image: Pillow.Image) -> Pillow.Image:

@@ -91,7 +91,9 @@ class Inference:
 
     def text(self) -> str:
         """`as_json` as the text of a file."""
-        lines = (f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in self.as_json().items())
+        lines = (
+            f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in self.as_json().items()
+        )
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
     def metadata(self) -> dict[str, str]:

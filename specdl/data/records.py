@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from specdl.data.images import Unreadable, inspect_image, read_image
+from specdl.data.images import Unreadable, inspect_image, read_packed, unpack
 from specdl.ir.dims import SymDim
 from specdl.ir.types import TensorType
 
@@ -26,19 +26,36 @@ class FileRecords:
     ) -> None:
         self._types, self._files, self._columns = types, files, columns
         self.parts, self.classes = parts, classes or {}
+        self._kept: dict[int, dict[str, torch.Tensor]] = {}
+        self._room = 0
 
     def __len__(self) -> int:
         return len(next(iter(self._files.values())))
 
     def get(self, position: int) -> dict[str, Any]:
         """One example. Raises `Unreadable`."""
-        found: dict[str, Any] = {}
-        for name, type in self._types.items():
-            if name in self._columns:
-                found[name] = self._columns[name][position]
-                continue
+        packed = self._kept.get(position)
+        if packed is None:
+            packed = self._decode(position)
+            # Several threads may find room at once and pass it by an image each, which doesn't matter.
+            size = sum(tensor.nbytes for tensor in packed.values())
+            if size <= self._room:
+                self._room -= size
+                self._kept[position] = packed
+        return {
+            name: unpack(packed[name], type) if name in packed else self._columns[name][position]
+            for name, type in self._types.items()
+        }
+
+    def keep(self, room: int) -> None:
+        """Keeps decoded images from now on, as long as they take no more bytes than that."""
+        self._room = room
+
+    def _decode(self, position: int) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = {}
+        for name, paths in self._files.items():
             try:
-                found[name] = read_image(self._files[name][position], type)
+                found[name] = read_packed(paths[position], self._types[name])
             except Unreadable as error:
                 raise Unreadable(self._told(name, position, error)) from error
         self._compare(found)

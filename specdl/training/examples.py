@@ -10,7 +10,7 @@ import torch
 from specdl.analysis.classes import check_classes
 from specdl.data.examples import Examples, Records, Stacked
 from specdl.data.lazy import LazyExamples
-from specdl.data.loading import Bad, bad_files, decode_all, find_bad, fits_memory
+from specdl.data.loading import MEMORY, Bad, bad_files, decode_all, find_bad, fits_memory
 from specdl.data.memory import MemoryExamples
 from specdl.data.pipeline import Pipeline, Step
 from specdl.data.split import split_indices
@@ -51,7 +51,7 @@ def open_data(recipe: Recipe, data: Data, device: torch.device) -> Opened:
     than the spec allows are bad: all of them are listed.
     """
     loaded, pipeline, skipped = load(data)
-    parts, weights = _divide(data, loaded, skipped)
+    parts, weights = divide(data, loaded, skipped)
     classes = {**{name: names for name in data.raw if (names := data.source.classes(name))}, **loaded.classes}
     examples: Examples
     if isinstance(loaded, Stacked):
@@ -72,13 +72,11 @@ def open_data(recipe: Recipe, data: Data, device: torch.device) -> Opened:
     return Opened(examples, classes, tuple(skipped))
 
 
-def check_opened(model: Model, data: Data, opened: Opened) -> None:
-    """Compares the classes that the data turned out to have with the losses. Raises `SpecError`."""
-    found = {name: names for name, names in opened.classes.items() if data.source.classes(name) is None}
-    diagnostics = Diagnostics()
+def check_opened(model: Model, data: Data, classes: Mapping[str, tuple[str, ...]], diagnostics: Diagnostics) -> None:
+    """Records where the data turned out to have more classes than a loss scores."""
+    found = {name: names for name, names in classes.items() if data.source.classes(name) is None}
     if found:
         check_classes(model.program, data, diagnostics, found)
-    diagnostics.raise_if_failed()
 
 
 def load(data: Data) -> tuple[Stacked | Records, Pipeline, list[Bad]]:
@@ -95,6 +93,8 @@ def load(data: Data) -> tuple[Stacked | Records, Pipeline, list[Bad]]:
         fields, bad = decode_all(loaded, fixed, data.workers)
         _allow(bad, len(loaded), data)
         return Stacked(fields, loaded.parts, loaded.classes), rest, bad
+    if data.in_memory is None:
+        loaded.keep(MEMORY)
     # To leave examples out, all that are bad must be known before; else a look at each tells the plain cases.
     bad = find_bad(loaded, data.workers, decode=data.on_bad > 0)
     _allow(bad, len(loaded), data)
@@ -115,7 +115,7 @@ def _allow(bad: Sequence[Bad], count: int, data: Data) -> None:
         raise bad_files(bad, count, data.span, allowed=data.on_bad)
 
 
-def _divide(
+def divide(
     data: Data, loaded: Stacked | Records, skipped: Sequence[Bad]
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
     """The positions of each part, and the weights of a sampler. Raises `SpecError`."""

@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from specdl.analysis.metrics import usual_inputs
 from specdl.analysis.soft_labels import soft_labels
-from specdl.diagnostics import Diagnostic, EnvironmentFailure, SpecError
+from specdl.diagnostics import Diagnostic, Diagnostics, EnvironmentFailure, SpecError
 from specdl.objectives.optimizers import momentum_of, set_momentum, unmatched
 from specdl.spec.recipe import Every, Recipe
 from specdl.training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
@@ -106,7 +106,9 @@ class _Loop:
 
         self.opened = open_data(recipe, data, engine.device)
         self.examples = self.opened.examples
-        check_opened(model, data, self.opened)
+        diagnostics = Diagnostics()
+        check_opened(model, data, self.opened.classes, diagnostics)
+        diagnostics.raise_if_failed()
         self.batch_size = data.batch_size
         self.scorer = Scorer(
             [(step, self.function)],

@@ -149,6 +149,9 @@ class _Sets:
             raise Unreadable(f"is damaged: {error}") from error
         return {"image": to_tensor(image, self._type), "label": self._labels[position]}
 
+    def keep(self, room: int) -> None:
+        """What torchvision decodes is not kept."""
+
     def inspect(self, position: int) -> None:
         """torchvision checked the files."""
 

@@ -27,6 +27,7 @@ class Decoded:
     """The same examples one by one; notes the threads that ask."""
 
     parts = None
+    classes: dict[str, tuple[str, ...]] = {}
 
     def __init__(self) -> None:
         self.threads: set[str] = set()
@@ -39,6 +40,15 @@ class Decoded:
         self.threads.add(threading.current_thread().name)
         self.asked.append(position)
         return {name: tensor[position] for name, tensor in FIELDS.items()}
+
+    def keep(self, room: int) -> None:
+        pass
+
+    def inspect(self, position: int) -> None:
+        pass
+
+    def name(self, position: int) -> str:
+        return f"{position}.png"
 
     def column(self, field: str) -> torch.Tensor | None:
         return FIELDS["label"] if field == "label" else None
