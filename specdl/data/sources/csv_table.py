@@ -41,6 +41,10 @@ class Table:
     def find(self, column: str) -> int:
         """The position of a column. Raises `SpecError` where there is none."""
         if column not in self.header:
+            other = next((mark for mark in (";", "\t", "|") if len(self.header) == 1 and mark in self.header[0]), None)
+            if other is not None:
+                mark = {"\t": "\\t"}.get(other, other)
+                raise unusable(f"`{self.path}` has one column, `{self.header[0]}`", f'write `delimiter: "{mark}"`')
             listed = ", ".join(f"`{name}`" for name in self.header[:12])
             raise unusable(
                 f"`{self.path}` has no column `{column}`", did_you_mean(column, self.header) or f"it has {listed}"
