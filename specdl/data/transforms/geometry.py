@@ -291,8 +291,8 @@ class RandomAffine(Spatial):
         height, width = tensor.shape[2:]
         cos, sin = torch.cos(angle) * inverse, torch.sin(angle) * inverse
         # Grid coordinates run from -1 to 1 on both axes, so the turn of a non-square image is corrected.
-        row_x = [cos, (slope * cos - sin) * (height / width), (2 * right - 1) * 2 * self.translate]
-        row_y = [sin * (width / height), cos + slope * sin, (2 * down - 1) * 2 * self.translate]
+        row_x = [cos + slope * sin, (slope * cos - sin) * (height / width), (2 * right - 1) * 2 * self.translate]
+        row_y = [sin * (width / height), cos, (2 * down - 1) * 2 * self.translate]
         return torch.stack([torch.stack(row_x, dim=1), torch.stack(row_y, dim=1)], dim=1)
 
     def change(self, tensor: torch.Tensor, drawn: Any) -> torch.Tensor:
