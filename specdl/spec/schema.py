@@ -74,6 +74,7 @@ def json_schema() -> Schema:
         "outputs": {"type": ["string", "array", "object"]},
         "blocks": {"type": "object", "additionalProperties": {"$ref": "#/definitions/block"}},
         "layers": layers,
+        "tie": _ties(),
         "losses": _entries("loss", LOSSES, definitions, more=_LOSS_WEIGHT, others=True),
         "loss": _chosen("loss", LOSSES, definitions, more=_LOSS_WEIGHT),
         "metrics": _entries("metric", METRICS, definitions),
@@ -142,6 +143,11 @@ def _inputs() -> Schema:
             "additionalProperties": False,
         },
     }
+
+
+def _ties() -> Schema:
+    key = {"type": "string", "description": "The weight that is stored: a layer's path and the weight's name."}
+    return {"type": "array", "items": {"type": "object", "minProperties": 1, "additionalProperties": key}}
 
 
 # ---- entries -----------------------------------------------------------------------------------------
