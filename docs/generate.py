@@ -220,6 +220,7 @@ GROUPS = {
     "E04": "Expressions and loops",
     "E05": "Data and training",
     "E06": "Runs",
+    "E07": "Several networks and training steps",
     "E08": "ONNX and pictures",
     "W00": "Warnings",
 }

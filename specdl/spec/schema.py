@@ -26,6 +26,7 @@ from specdl.objectives.optimizers import OPTIMIZERS, Group
 from specdl.objectives.schedulers import SCHEDULERS
 from specdl.ops import OPERATORS
 from specdl.spec.file import LANGUAGE_VERSION, BlockFile, SpecFile
+from specdl.spec.models import AverageFile, NetworkFile, SampleFile, StepFile, TrainedFile
 from specdl.spec.recipe import DataSection, Train
 
 Schema = dict[str, Any]
@@ -71,7 +72,7 @@ def json_schema() -> Schema:
     sections: Schema = {
         "specdl": {"const": LANGUAGE_VERSION},
         "inputs": _inputs(),
-        "outputs": {"type": ["string", "array", "object"]},
+        "outputs": _OUTPUTS,
         "blocks": {"type": "object", "additionalProperties": {"$ref": "#/definitions/block"}},
         "layers": layers,
         "tie": _ties(),
@@ -83,9 +84,26 @@ def json_schema() -> Schema:
         "data": _data(definitions),
         "train": _mapping(Train),
         "models": {"type": "object", "additionalProperties": {"$ref": "#/definitions/network"}},
+        "steps": {"type": "array", "items": {"$ref": "#/definitions/step"}},
+        "sample": _file(SampleFile, {"layers": layers, "inputs": _inputs(minimum=0), "outputs": _OUTPUTS}),
     }
     definitions["block"] = _file(BlockFile, {"layers": layers})
-    definitions["network"] = _file(BlockFile, {"layers": layers, "inputs": _inputs()})
+    definitions["network"] = _network(layers)
+    definitions["step"] = _file(
+        StepFile,
+        {
+            "layers": layers,
+            "losses": sections["losses"],
+            "update": {"type": ["string", "array"], "items": {"type": "string"}},
+            "every": {"type": ["integer", "string"], "minimum": 1, "pattern": EXPRESSION},
+            "mode": {
+                "type": "object",
+                "additionalProperties": {
+                    "anyOf": [{"enum": ["train", "eval"]}, {"type": "string", "pattern": EXPRESSION}]
+                },
+            },
+        },
+    )
     return {
         "$schema": DIALECT,
         "title": "specdl",
@@ -94,6 +112,27 @@ def json_schema() -> Schema:
         **_needed(),
         "definitions": definitions,
     }
+
+
+_OUTPUTS: Schema = {"type": ["string", "array", "object"]}
+
+
+def _network(layers: Schema) -> Schema:
+    """A network of its own, one of an earlier run, or the average of another; their keys tell them apart."""
+    own = _file(NetworkFile, {"layers": layers, "inputs": _inputs(), "outputs": _OUTPUTS})
+    number = {"type": ["number", "string"], "minimum": 0, "exclusiveMaximum": 1, "pattern": EXPRESSION}
+    trained = _file(
+        TrainedFile,
+        {
+            "from": {"type": "string"},
+            "network": {"type": "string"},
+            "outputs": _OUTPUTS,
+            "freeze": {"type": ["boolean", "string"], "pattern": EXPRESSION},
+        },
+    )
+    average = _file(AverageFile, {"ema": {"type": "string"}, "decay": number})
+    rest = {"if": {"required": ["ema"]}, "then": average, "else": own}
+    return {"if": {"required": ["from"]}, "then": trained, "else": rest}
 
 
 def schema_text() -> str:
@@ -122,7 +161,7 @@ def _described(schema: Schema) -> Schema:
     return {key: value for key, value in schema.items() if key in _NOTES}
 
 
-def _inputs() -> Schema:
+def _inputs(minimum: int = 1) -> Schema:
     size = {"type": ["integer", "string"], "minimum": 1}
     shape: Schema = {
         "type": ["array", "string"],
@@ -134,7 +173,7 @@ def _inputs() -> Schema:
     optional = {"type": "boolean", "default": False, "description": "Whether it may be absent."}
     return {
         "type": "object",
-        "minProperties": 1,
+        "minProperties": minimum,
         "additionalProperties": {
             **shape,
             "type": ["array", "object", "string"],
@@ -152,7 +191,13 @@ def _ties() -> Schema:
 
 # ---- entries -----------------------------------------------------------------------------------------
 
-_LOSS_WEIGHT: Schema = {"weight": {"type": "number", "default": 1.0, "description": "The weight of this term."}}
+_LOSS_WEIGHT: Schema = {
+    "weight": {
+        "type": ["number", "object", "string"],
+        "pattern": EXPRESSION,
+        "description": "The weight of this term: a number, or a schedule in the scheduler's words.",
+    }
+}
 
 
 def _entries(
@@ -346,9 +391,14 @@ def _optimizer(definitions: Schema) -> Schema:
     groups = {"type": "array", "items": _mapping(Group), "description": "Layers with a rate or decay of their own."}
     mapping = found["anyOf"][-1]
     mapping["properties"]["groups"] = groups
-    mapping |= {"if": {"required": ["groups"]}, "then": {"minProperties": 2, "maxProperties": 2}, "maxProperties": 2}
-    mapping["else"] = {"maxProperties": 1}
-    return found
+    mapping |= {"if": {"required": ["groups"]}, "then": {"minProperties": 2, "maxProperties": 2}}
+    mapping.pop("maxProperties")
+    one = {"anyOf": [{"required": [name]} for name in OPTIMIZERS]}
+    mapping["else"] = {"if": one, "then": {"maxProperties": 1}}
+    # Any other word may be a network, whose optimizer this is.
+    mapping["additionalProperties"] = {"$ref": "#/definitions/optimizer"}
+    definitions["optimizer"] = found
+    return {"$ref": "#/definitions/optimizer"}
 
 
 def _data(definitions: Schema) -> Schema:
