@@ -80,7 +80,8 @@ class Function:
     or group's own name, from which class names are made. `parameters` are the bound parameters of a block.
     `labels` are the spec's own names of values where they differ from the unique ones.
     `outputs` are values (of this function); `output_names` are what callers and users call them;
-    `training_outputs` says how many of them, at the end, exist only in training.
+    `training_outputs` says how many of them, at the end, exist only in training. `ties` are weights below this
+    function that are one weight.
     """
 
     key: str
@@ -95,6 +96,7 @@ class Function:
     residuals: tuple[Residual, ...] = ()
     counted: bool = False
     training_outputs: int = 0
+    ties: tuple[Tie, ...] = ()
 
     def types(self) -> dict[str, TensorType]:
         """The type of every value of this function, by name."""
@@ -107,6 +109,18 @@ class Function:
         """The types of the outputs, in order."""
         types = self.types()
         return tuple(types[name] for name in self.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """One weight under two keys of a function's `state_dict`: `alias` is the weight that is stored under `key`.
+
+    A layer may own the alias, which then has the same shape; else it exists only as a key.
+    """
+
+    alias: str
+    key: str
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
