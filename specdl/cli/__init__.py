@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "eval": "Measure a trained run.",
     "predict": "Run a trained model on files.",
     "export": "Write verified ONNX.",
+    "zoo": "List, show and copy the specs that come with specdl.",
     "schema": "Write the JSON Schema of the language, for editors.",
 }
 """Commands and their one-line help; the module `specdl.cli.<name>` holds a command `command`."""

@@ -16,6 +16,7 @@ from typing import Any
 from specdl.diagnostics import Diagnostics, Note, Span, SpecError, nearest
 from specdl.source import MAX_BYTES, MAX_NODES, Source, SpanTree, load_source
 from specdl.spec.validate import show
+from specdl.zoo import PREFIX, zoo_file, zoo_folder
 
 MAX_FILES = 64
 MAX_TOTAL_BYTES = 4 * MAX_BYTES
@@ -64,6 +65,8 @@ def reference(value: Any, word: str, span: Span, owner: Opened, diagnostics: Dia
     plain = isinstance(value, str) and value != "" and "\0" not in value
     if not plain:
         diagnostics.add("E0120", f"`{word}` names a file, got {show(value)}", span, help="e.g. `blocks/attention.yaml`")
+    elif value.startswith(PREFIX):
+        return Reference(value, word, span, owner)
     elif "://" in value:
         help = "download it, and name the file"
         diagnostics.add("E0120", f"`{value}` is not a file: nothing is fetched from elsewhere", span, help=help)
@@ -94,9 +97,20 @@ class Files:
             message = f"a spec that is no file can't name others under `{reference.word}`"
             diagnostics.add("E0121", message, reference.span, help=help)
             return None
-        path = owner.path.parent / reference.path
+        if reference.path.startswith(PREFIX):
+            try:
+                path = zoo_file(reference.path)
+            except SpecError as error:
+                (first,) = error.diagnostics
+                diagnostics.add(first.code, first.message, reference.span, help=first.help)
+                return None
+        else:
+            path = owner.path.parent / reference.path
         real = os.path.realpath(path)
-        if not Path(real).is_relative_to(self._root):
+        # A shipped spec, or a file that one names, lies in the zoo.
+        shipped = Path(os.path.realpath(zoo_folder()))
+        at_home = Path(os.path.realpath(owner.path)).is_relative_to(shipped) or reference.path.startswith(PREFIX)
+        if not Path(real).is_relative_to(self._root) and not (at_home and Path(real).is_relative_to(shipped)):
             help = "move it there, or allow a folder that holds both: `--import-root FOLDER`"
             message = f"`{reference.path}` leads out of the spec's folder"
             diagnostics.add("E0123", message, reference.span, help=help)
