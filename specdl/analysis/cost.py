@@ -87,6 +87,12 @@ def cost_rows(
     return tuple(rows)
 
 
+def node_cost(program: Program, node: Node, types: Mapping[str, TensorType]) -> tuple[int, Dim]:
+    """The parameters of one layer and its FLOPs for one example; `types` are those of its function's values."""
+    part = _node(program, node, types, _known(None), {})
+    return part.parameters, part.flops
+
+
 def _known(sizes: Mapping[str, int] | None) -> dict[str, Dim]:
     return {"N": 1, **(sizes or {})}
 

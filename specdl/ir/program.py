@@ -10,7 +10,7 @@ Everything is frozen: a pass takes a program and returns another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -263,3 +263,35 @@ def walk(program: Program, function: Function, prefix: str = "", depth: int = 0)
         yield Layer(path, node, function, depth)
         if isinstance(node.callee, str) and node.shares is None and node.network is None:
             yield from walk(program, program.functions[node.callee], f"{path}.", depth + 1)
+
+
+def same_layers(one: Program, other: Program) -> bool:
+    """Whether two programs have the same networks: every layer by path, with its arguments, types and inputs.
+
+    What values are called may differ.
+    """
+    if one.networks.keys() != other.networks.keys():
+        return False
+    return all(
+        _function_looks(one, one.network(name), {}) == _function_looks(other, other.network(name), {})
+        for name in one.networks
+    )
+
+
+def _function_looks(program: Program, function: Function, known: dict[str, Hashable]) -> Hashable:
+    """What counts of a function, the functions that it calls included."""
+    found = known.get(function.key)
+    if found is None:
+        values: dict[str | None, Hashable] = {value.name: -1 - index for index, value in enumerate(function.inputs)}
+        nodes: list[Hashable] = []
+        for index, node in enumerate(function.nodes):
+            values.update({name: (index, at) for at, name in enumerate(node.outputs)})
+            callee: Hashable = node.callee
+            if isinstance(node.callee, str):
+                callee = _function_looks(program, program.functions[node.callee], known)
+            inputs = tuple(values.get(name) for name in node.inputs)
+            nodes.append((node.name, callee, inputs, node.types, node.shares, node.training_only, node.skip))
+        outputs = tuple(values[name] for name in function.outputs)
+        types = tuple(value.type for value in function.inputs)
+        found = known[function.key] = hash((types, tuple(nodes), outputs, function.training_outputs))
+    return found
