@@ -41,6 +41,11 @@ class InitRule:
     initializer: Initializer
     span: Span
 
+    @property
+    def meaning(self) -> tuple[str, Initializer]:
+        """The rule apart from its place."""
+        return self.pattern, self.initializer
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -290,8 +295,13 @@ def _function_looks(program: Program, function: Function, known: dict[str, Hasha
             if isinstance(node.callee, str):
                 callee = _function_looks(program, program.functions[node.callee], known)
             inputs = tuple(values.get(name) for name in node.inputs)
-            nodes.append((node.name, callee, inputs, node.types, node.shares, node.training_only, node.skip))
+            rules = tuple(rule.meaning for rule in node.init)
+            nodes.append((node.name, callee, inputs, node.types, node.shares, node.training_only, node.skip, rules))
         outputs = tuple(values[name] for name in function.outputs)
         types = tuple(value.type for value in function.inputs)
-        found = known[function.key] = hash((types, tuple(nodes), outputs, function.training_outputs))
+        special = (
+            tuple((tie.alias, tie.key) for tie in function.ties),
+            tuple(rule.meaning for rule in function.init),
+        )
+        found = known[function.key] = hash((types, tuple(nodes), outputs, function.training_outputs, special))
     return found

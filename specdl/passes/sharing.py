@@ -6,10 +6,10 @@ emitted once, drawn once and counted once.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import replace
 
-from specdl.ir.program import Function, InitRule, Program
+from specdl.ir.program import Function, Program
 
 
 def share_functions(program: Program) -> Program:
@@ -45,7 +45,7 @@ def _form(function: Function) -> Hashable:
         inputs = tuple(None if name is None else numbers[name] for name in node.inputs)
         for name in node.outputs:
             numbers[name] = len(numbers)
-        init = _rules(node.init)
+        init = tuple(rule.meaning for rule in node.init)
         nodes.append((node.name, node.callee, inputs, len(node.outputs), node.shares, node.network, node.loop, init))
     return (
         # A block keeps its name in the ejected source; a group's name is its caller's business.
@@ -55,9 +55,5 @@ def _form(function: Function) -> Hashable:
         tuple(numbers[name] for name in function.outputs),
         function.counted,
         tuple((tie.alias, tie.key) for tie in function.ties),
-        _rules(function.init),
+        tuple(rule.meaning for rule in function.init),
     )
-
-
-def _rules(rules: Iterable[InitRule]) -> Hashable:
-    return tuple((rule.pattern, rule.initializer) for rule in rules)

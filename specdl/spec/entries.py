@@ -70,7 +70,8 @@ _EXTRA_KEYS: dict[str, tuple[str, ...]] = {
     "branches": ("merge",),
     "use": ("with",),
 }
-_RESERVED = {"when", "init", "body", "merge", "with"}
+BESIDE = frozenset({"when", "init", "body", "merge", "with"})
+"""The keys that may stand beside an operator in an entry."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _NAME_WITH_EXPRESSIONS = re.compile(r"(?:[A-Za-z0-9_]|\$[A-Za-z_][A-Za-z0-9_]*|\$\(.*\))+\Z", re.DOTALL)
 _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.(?:[A-Za-z0-9_]+|\*))*\Z")
@@ -117,7 +118,7 @@ def parse_entry(data: Any, spans: SpanTree, diagnostics: Diagnostics) -> Entry |
             help="to leave a layer out, remove its line" if data is None else None,
         )
         return None
-    heads = [key for key in data if key not in _RESERVED]
+    heads = [key for key in data if key not in BESIDE]
     if not heads:
         diagnostics.add("E0103", f"this entry has `{next(iter(data), '')}` but no operator", spans.span)
         return None
@@ -162,7 +163,7 @@ def _build(
     name = operator.value
     allowed = ("when", "init", *_EXTRA_KEYS.get(name, ()))
     for key in extra:
-        if key in _RESERVED and key not in allowed:
+        if key in BESIDE and key not in allowed:
             diagnostics.add("E0101", f"`{name}` has no `{key}`", tree.key(key), help=_extra_help(key))
     body: tuple[Entry, ...] = ()
     paths: tuple[tuple[Entry, ...], ...] = ()

@@ -195,7 +195,8 @@ def test_gpt2s_standard_deviations() -> None:
         "inputs: {tokens: {shape: [T], dtype: int64}}\nlayers:\n"
         "  - wte = embedding: {num_embeddings: 512, embedding_dim: 64}\n  - c_proj = linear: 64\n"
         f'  - ln_1 = layer_norm\nparams: {{layers: {layers}}}\ninit:\n  "*.weight": {{normal: {{std: 0.02}}}}\n'
-        '  "*c_proj.weight": {normal: {std: $(0.02 / (2 * layers) ** 0.5)}}\n  "*.bias": zeros\n  "*ln_*.weight": ones\n'
+        '  "*c_proj.weight": {normal: {std: $(0.02 / (2 * layers) ** 0.5)}}\n'
+        '  "*.bias": zeros\n  "*ln_*.weight": ones\n'
     )
     torch.manual_seed(0)
     state = compiled(text).module().state_dict()

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from specdl.backends.torch_source.constructor import LOOP_NAMES, Slot, extended
 from specdl.backends.torch_source.forward import Forward, equal_runs, write_forward
 from specdl.backends.torch_source.text import Repeat, Verbatim, class_name, plain_name, variable_name
-from specdl.ir.program import Function, InitRule, Node, Program
+from specdl.ir.program import Function, Node, Program
 from specdl.ir.state import own_weights, rule_for
 from specdl.ir.types import TensorType
 from specdl.ops.base import Call, Op
@@ -117,7 +117,16 @@ class Builder:
         own = function.name if function.kind != "iteration" else "iteration"
         ties = tuple((tie.alias, tie.key) for tie in function.ties)
         fills = self.fills(function, numbers)
-        key = (own, form, skeleton, forward.inputs, text, ties, _rules(function.init), _key_of(fills))
+        key = (
+            own,
+            form,
+            skeleton,
+            forward.inputs,
+            text,
+            ties,
+            tuple(rule.meaning for rule in function.init),
+            _key_of(fills),
+        )
         return self.keyed(Shape(function, form, children, forward, numbers, defaults, key, fills))
 
     def fills(self, function: Function, numbers: dict[Slot, Any]) -> dict[str, list[tuple[str, Call]]]:
@@ -263,7 +272,7 @@ class Builder:
         """A child without its numbers."""
         if isinstance(child.call, str):
             shape = self.shapes[child.call]
-            return ("function", self.ids.get(shape.key, shape.key), _rules(child.node.init))
+            return ("function", self.ids.get(shape.key, shape.key), tuple(rule.meaning for rule in child.node.init))
         call, _ = child.call
         named = tuple((name, _structure(item)) for name, item in call.keywords)
         return ("operator", call.function, named, *(_structure(item) for item in call.arguments))
@@ -523,10 +532,6 @@ def _filled(item: Any, expressions: Mapping[Slot, Any], shape: Shape) -> Any:
     if isinstance(item, tuple):
         return tuple(_filled(part, expressions, shape) for part in item)
     return item
-
-
-def _rules(rules: Sequence[InitRule]) -> Hashable:
-    return tuple((rule.pattern, rule.initializer) for rule in rules)
 
 
 def _key_of(fills: Mapping[str, list[tuple[str, Call]]]) -> Hashable:

@@ -155,7 +155,7 @@ def _condition(pattern: str) -> str:
 
 
 def _generalised(keys: set[str], known: Sequence[str]) -> list[str]:
-    """Patterns that match these keys and no other known ones: of their ends, or with `*` for numbers, where they can."""
+    """Patterns that match these keys and no other known ones: of their ends or with `*` for numbers, where they can."""
     found: dict[str, None] = {}
     for key in (key for key in known if key in keys):
         if any(fnmatchcase(key, pattern) for pattern in found):
