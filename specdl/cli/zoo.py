@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def command(context: click.Context, as_json: bool) -> None:
     """List the specs that come with specdl; `zoo:NAME` names one wherever a spec may stand.
 
-    Example: specdl summary zoo:resnet --variant resnet50
+    Example: specdl zoo --json
     """
     if context.invoked_subcommand is not None:
         return

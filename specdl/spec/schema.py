@@ -111,7 +111,7 @@ def json_schema() -> Schema:
         "$schema": DIALECT,
         "title": "specdl",
         "description": "A neural network, and how it is trained, in one file.",
-        **_file(SpecFile, sections),
+        **{key: value for key, value in _file(SpecFile, sections).items() if key != "required"},
         **_needed(),
         "definitions": definitions,
     }
@@ -144,11 +144,16 @@ def schema_text() -> str:
 
 
 def _needed() -> Schema:
-    """A spec has `inputs` and `layers`, unless a key says that they stand elsewhere."""
-    elsewhere = [{"required": [key]} for key in ("models", "extends", "imports") if key in SpecFile.model_fields]
-    if not elsewhere:
-        return {"required": ["specdl", "inputs", "layers"]}
-    return {"if": {"not": {"anyOf": elsewhere}}, "then": {"required": ["inputs", "layers"]}}
+    """A spec has its version, `inputs` and `layers`, unless a key says that they stand elsewhere."""
+    elsewhere = [{"required": [key]} for key in ("models", "blocks")]
+    return {
+        "if": {"not": {"required": ["extends"]}},
+        "then": {
+            "required": ["specdl"],
+            "if": {"not": {"anyOf": elsewhere}},
+            "then": {"required": ["inputs", "layers"]},
+        },
+    }
 
 
 def _file(cls: type[BaseModel], parts: Mapping[str, Schema]) -> Schema:

@@ -191,7 +191,7 @@ class UNet(nn.Module):
             x, skip = up(x), skips.pop()
             cut = (skip.shape[2] - x.shape[2]) // 2
             skip = skip[:, :, cut : cut + x.shape[2], cut : cut + x.shape[3]]
-            x = conv(torch.cat([skip, x], 1))
+            x = conv(torch.cat([x, skip], 1))
         result: torch.Tensor = self.last(x)
         return result
 
