@@ -30,7 +30,8 @@ from specdl.objectives.optimizers import OPTIMIZERS
 from specdl.objectives.schedulers import SCHEDULERS
 from specdl.ops import all_ops
 from specdl.ops.base import Op
-from specdl.spec.recipe import DataSection, Train
+from specdl.spec.data import DataSection
+from specdl.spec.recipe import Train
 from specdl.spec.schema import schema_text
 from specdl.zoo import COUNTS, zoo
 

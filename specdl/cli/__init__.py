@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "summary": "Show layers, shapes, parameters and FLOPs.",
     "diagram": "Draw the model as SVG, PNG or DOT.",
     "eject": "Write the model as readable PyTorch source.",
+    "data": "Look at a spec's data before training.",
     "train": "Train a spec.",
     "eval": "Measure a trained run.",
     "predict": "Run a trained model on files.",

@@ -47,13 +47,15 @@ def validate(
     code: str = "E0203",
     notes: tuple[Note, ...] = (),
     noun: str = "argument",
+    context: Mapping[str, Any] | None = None,
 ) -> Model | None:
     """An instance of `cls`, or None after its mistakes were recorded.
 
-    `what` names the thing in messages (`conv2d`), `noun` its fields; `spans` is the tree of `data`.
+    `what` names the thing in messages (`conv2d`), `noun` its fields; `spans` is the tree of `data`; `context` is
+    what pydantic tells the validators of `cls`.
     """
     try:
-        return cls.model_validate(data)
+        return cls.model_validate(data, context=context)
     except ValidationError as error:
         items = error.errors(include_url=False)
         meant = {_meant(str(item["loc"][-1]), cls) for item in items if item["type"] == "extra_forbidden"}
