@@ -19,6 +19,9 @@ COMMANDS: dict[str, str] = {
     "init": "Begin a project from a template.",
     "check": "Check specs and tell every mistake in them.",
     "explain": "Explain the code of an error.",
+    "fmt": "Format specs in place, comments kept.",
+    "show": "Print a spec as one file, or its typed IR.",
+    "diff": "Compare two architectures layer by layer.",
     "summary": "Show layers, shapes, parameters and FLOPs.",
     "diagram": "Draw the model as SVG, PNG or DOT.",
     "eject": "Write the model as readable PyTorch source.",
@@ -27,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "eval": "Measure a trained run.",
     "predict": "Run a trained model on files.",
     "export": "Write verified ONNX.",
+    "zoo": "List, show and copy the specs that come with specdl.",
     "schema": "Write the JSON Schema of the language, for editors.",
 }
 """Commands and their one-line help; the module `specdl.cli.<name>` holds a command `command`."""

@@ -10,7 +10,7 @@ Everything is frozen: a pass takes a program and returns another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ from specdl.ir.types import TensorType
 if TYPE_CHECKING:
     from specdl.objectives.schedulers import Scheduler
     from specdl.ops.base import Op
+    from specdl.ops.initializers import Initializer
 
 FunctionKind = Literal["network", "block", "group", "iteration", "step", "sample", "loop"]
 """What a function was in the spec.
@@ -30,6 +31,20 @@ run-time loop.
 
 Mode = Literal["train", "eval"]
 """The mode of a network while a step runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class InitRule:
+    """How weights begin: those whose key (below a node or function) matches `pattern`, in which `*` is any text."""
+
+    pattern: str
+    initializer: Initializer
+    span: Span
+
+    @property
+    def meaning(self) -> tuple[str, Initializer]:
+        """The rule apart from its place."""
+        return self.pattern, self.initializer
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,8 @@ class Node:
     training_only: bool = False
     skip: bool = False
     """Nothing needs its value: the layer exists (its weights are keys), but it is not run."""
+    init: tuple[InitRule, ...] = ()
+    """How its weights begin, by their keys below this node; where they don't begin as its operator has them."""
 
     @property
     def callee_name(self) -> str:
@@ -80,7 +97,9 @@ class Function:
     or group's own name, from which class names are made. `parameters` are the bound parameters of a block.
     `labels` are the spec's own names of values where they differ from the unique ones.
     `outputs` are values (of this function); `output_names` are what callers and users call them;
-    `training_outputs` says how many of them, at the end, exist only in training.
+    `training_outputs` says how many of them, at the end, exist only in training. `ties` are weights below this
+    function that are one weight; `init` says how weights below it begin, where no layer says so itself: later rules
+    win.
     """
 
     key: str
@@ -95,6 +114,8 @@ class Function:
     residuals: tuple[Residual, ...] = ()
     counted: bool = False
     training_outputs: int = 0
+    ties: tuple[Tie, ...] = ()
+    init: tuple[InitRule, ...] = ()
 
     def types(self) -> dict[str, TensorType]:
         """The type of every value of this function, by name."""
@@ -107,6 +128,18 @@ class Function:
         """The types of the outputs, in order."""
         types = self.types()
         return tuple(types[name] for name in self.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """One weight under two keys of a function's `state_dict`: `alias` is the weight that is stored under `key`.
+
+    A layer may own the alias, which then has the same shape; else it exists only as a key.
+    """
+
+    alias: str
+    key: str
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,3 +268,40 @@ def walk(program: Program, function: Function, prefix: str = "", depth: int = 0)
         yield Layer(path, node, function, depth)
         if isinstance(node.callee, str) and node.shares is None and node.network is None:
             yield from walk(program, program.functions[node.callee], f"{path}.", depth + 1)
+
+
+def same_layers(one: Program, other: Program) -> bool:
+    """Whether two programs have the same networks: every layer by path, with its arguments, types and inputs.
+
+    What values are called may differ.
+    """
+    if one.networks.keys() != other.networks.keys():
+        return False
+    return all(
+        _function_looks(one, one.network(name), {}) == _function_looks(other, other.network(name), {})
+        for name in one.networks
+    )
+
+
+def _function_looks(program: Program, function: Function, known: dict[str, Hashable]) -> Hashable:
+    """What counts of a function, the functions that it calls included."""
+    found = known.get(function.key)
+    if found is None:
+        values: dict[str | None, Hashable] = {value.name: -1 - index for index, value in enumerate(function.inputs)}
+        nodes: list[Hashable] = []
+        for index, node in enumerate(function.nodes):
+            values.update({name: (index, at) for at, name in enumerate(node.outputs)})
+            callee: Hashable = node.callee
+            if isinstance(node.callee, str):
+                callee = _function_looks(program, program.functions[node.callee], known)
+            inputs = tuple(values.get(name) for name in node.inputs)
+            rules = tuple(rule.meaning for rule in node.init)
+            nodes.append((node.name, callee, inputs, node.types, node.shares, node.training_only, node.skip, rules))
+        outputs = tuple(values[name] for name in function.outputs)
+        types = tuple(value.type for value in function.inputs)
+        special = (
+            tuple((tie.alias, tie.key) for tie in function.ties),
+            tuple(rule.meaning for rule in function.init),
+        )
+        found = known[function.key] = hash((types, tuple(nodes), outputs, function.training_outputs, special))
+    return found

@@ -12,10 +12,10 @@ last word.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from specdl.data.sources import SOURCES
 from specdl.data.transforms import TRANSFORMS
@@ -25,8 +25,10 @@ from specdl.objectives.metrics import METRICS
 from specdl.objectives.optimizers import OPTIMIZERS, Group
 from specdl.objectives.schedulers import SCHEDULERS
 from specdl.ops import OPERATORS
+from specdl.ops.initializers import Init
 from specdl.spec.data import DataSection
 from specdl.spec.file import LANGUAGE_VERSION, BlockFile, SpecFile
+from specdl.spec.models import AverageFile, NetworkFile, SampleFile, StepFile, TrainedFile
 from specdl.spec.recipe import Train
 
 Schema = dict[str, Any]
@@ -58,6 +60,7 @@ _STRUCTURE: dict[str, str] = {
 
 _BESIDE: dict[str, str] = {
     "when": "A condition, decided when the spec is compiled. Where it is false, the entry isn't there.",
+    "init": "How its weights begin: an initializer for each, such as `{weight: {normal: {std: 0.02}}}`.",
     "body": "The layers of a `repeat` or `for`.",
     "merge": "How `branches` come together: `concat`, `add`, `mul` or any operator over several values.",
     "with": "The arguments of `use`.",
@@ -72,9 +75,11 @@ def json_schema() -> Schema:
     sections: Schema = {
         "specdl": {"const": LANGUAGE_VERSION},
         "inputs": _inputs(),
-        "outputs": {"type": ["string", "array", "object"]},
+        "outputs": _OUTPUTS,
         "blocks": {"type": "object", "additionalProperties": {"$ref": "#/definitions/block"}},
         "layers": layers,
+        "tie": _ties(),
+        "init": _initial(),
         "losses": _entries("loss", LOSSES, definitions, more=_LOSS_WEIGHT, others=True),
         "loss": _chosen("loss", LOSSES, definitions, more=_LOSS_WEIGHT),
         "metrics": _entries("metric", METRICS, definitions),
@@ -83,17 +88,55 @@ def json_schema() -> Schema:
         "data": _data(definitions),
         "train": _mapping(Train),
         "models": {"type": "object", "additionalProperties": {"$ref": "#/definitions/network"}},
+        "steps": {"type": "array", "items": {"$ref": "#/definitions/step"}},
+        "sample": _file(SampleFile, {"layers": layers, "inputs": _inputs(minimum=0), "outputs": _OUTPUTS}),
     }
     definitions["block"] = _file(BlockFile, {"layers": layers})
-    definitions["network"] = _file(BlockFile, {"layers": layers, "inputs": _inputs()})
+    definitions["network"] = _network(layers)
+    definitions["step"] = _file(
+        StepFile,
+        {
+            "layers": layers,
+            "losses": sections["losses"],
+            "update": {"type": ["string", "array"], "items": {"type": "string"}},
+            "every": {"type": ["integer", "string"], "minimum": 1, "pattern": EXPRESSION},
+            "mode": {
+                "type": "object",
+                "additionalProperties": {
+                    "anyOf": [{"enum": ["train", "eval"]}, {"type": "string", "pattern": EXPRESSION}]
+                },
+            },
+        },
+    )
     return {
         "$schema": DIALECT,
         "title": "specdl",
         "description": "A neural network, and how it is trained, in one file.",
-        **_file(SpecFile, sections),
+        **{key: value for key, value in _file(SpecFile, sections).items() if key != "required"},
         **_needed(),
         "definitions": definitions,
     }
+
+
+_OUTPUTS: Schema = {"type": ["string", "array", "object"]}
+
+
+def _network(layers: Schema) -> Schema:
+    """A network of its own, one of an earlier run, or the average of another; their keys tell them apart."""
+    own = _file(NetworkFile, {"layers": layers, "inputs": _inputs(), "outputs": _OUTPUTS})
+    number = {"type": ["number", "string"], "minimum": 0, "exclusiveMaximum": 1, "pattern": EXPRESSION}
+    trained = _file(
+        TrainedFile,
+        {
+            "from": {"type": "string"},
+            "network": {"type": "string"},
+            "outputs": _OUTPUTS,
+            "freeze": {"type": ["boolean", "string"], "pattern": EXPRESSION},
+        },
+    )
+    average = _file(AverageFile, {"ema": {"type": "string"}, "decay": number})
+    rest = {"if": {"required": ["ema"]}, "then": average, "else": own}
+    return {"if": {"required": ["from"]}, "then": trained, "else": rest}
 
 
 def schema_text() -> str:
@@ -102,11 +145,16 @@ def schema_text() -> str:
 
 
 def _needed() -> Schema:
-    """A spec has `inputs` and `layers`, unless a key says that they stand elsewhere."""
-    elsewhere = [{"required": [key]} for key in ("models", "extends", "imports") if key in SpecFile.model_fields]
-    if not elsewhere:
-        return {"required": ["specdl", "inputs", "layers"]}
-    return {"if": {"not": {"anyOf": elsewhere}}, "then": {"required": ["inputs", "layers"]}}
+    """A spec has its version, `inputs` and `layers`, unless a key says that they stand elsewhere."""
+    elsewhere = [{"required": [key]} for key in ("models", "blocks")]
+    return {
+        "if": {"not": {"required": ["extends"]}},
+        "then": {
+            "required": ["specdl"],
+            "if": {"not": {"anyOf": elsewhere}},
+            "then": {"required": ["inputs", "layers"]},
+        },
+    }
 
 
 def _file(cls: type[BaseModel], parts: Mapping[str, Schema]) -> Schema:
@@ -122,7 +170,7 @@ def _described(schema: Schema) -> Schema:
     return {key: value for key, value in schema.items() if key in _NOTES}
 
 
-def _inputs() -> Schema:
+def _inputs(minimum: int = 1) -> Schema:
     size = {"type": ["integer", "string"], "minimum": 1}
     shape: Schema = {
         "type": ["array", "string"],
@@ -134,7 +182,7 @@ def _inputs() -> Schema:
     optional = {"type": "boolean", "default": False, "description": "Whether it may be absent."}
     return {
         "type": "object",
-        "minProperties": 1,
+        "minProperties": minimum,
         "additionalProperties": {
             **shape,
             "type": ["array", "object", "string"],
@@ -145,9 +193,26 @@ def _inputs() -> Schema:
     }
 
 
+def _ties() -> Schema:
+    key = {"type": "string", "description": "The weight that is stored: a layer's path and the weight's name."}
+    return {"type": "array", "items": {"type": "object", "minProperties": 1, "additionalProperties": key}}
+
+
+def _initial() -> Schema:
+    """Patterns of keys with initializers."""
+    initializer = _flat(TypeAdapter(Init).json_schema(), {})
+    return {"type": "object", "additionalProperties": initializer}
+
+
 # ---- entries -----------------------------------------------------------------------------------------
 
-_LOSS_WEIGHT: Schema = {"weight": {"type": "number", "default": 1.0, "description": "The weight of this term."}}
+_LOSS_WEIGHT: Schema = {
+    "weight": {
+        "type": ["number", "object", "string"],
+        "pattern": EXPRESSION,
+        "description": "The weight of this term: a number, or a schedule in the scheduler's words.",
+    }
+}
 
 
 def _entries(
@@ -268,6 +333,7 @@ def _structure(layers: str, definitions: Schema) -> dict[str, Schema]:
 def _beside() -> Schema:
     shapes: dict[str, Schema] = {
         "when": _condition(),
+        "init": {**_initial(), "minProperties": 1},
         "body": {"$ref": "#/definitions/layers"},
         "merge": {"type": "string", "examples": ["concat", "add", "mul"]},
         "with": {"type": ["object", "string", "null"], "pattern": EXPRESSION},
@@ -277,18 +343,17 @@ def _beside() -> Schema:
 
 def _one_operator() -> Schema:
     """Bounds on the keys of an entry: one operator, and of what may stand beside it no more than belongs there."""
-    second = {"anyOf": [{"required": [key]} for key in ("body", "merge", "with")]}
-    condition: Schema = {"required": ["when"]}
+    second: Schema = {"anyOf": [{"required": [key]} for key in ("body", "merge", "with")]}
+    beside = [second, *({"required": [key]} for key in ("when", "init"))]
+    return {**_counted(beside, 1), "dependencies": {"repeat": ["body"], "for": ["body"]}}
 
-    def count(most: int) -> Schema:
+
+def _counted(beside: Sequence[Schema], most: int) -> Schema:
+    """Exactly so many keys, and one more for each of what may stand beside them."""
+    if not beside:
         return {"minProperties": most, "maxProperties": most}
-
-    return {
-        "if": second,
-        "then": {"if": condition, "then": count(3), "else": count(2)},
-        "else": {"if": condition, "then": count(2), "else": count(1)},
-        "dependencies": {"repeat": ["body"], "for": ["body"]},
-    }
+    first, *rest = beside
+    return {"if": first, "then": _counted(rest, most + 1), "else": _counted(rest, most)}
 
 
 # ---- arguments ---------------------------------------------------------------------------------------
@@ -341,9 +406,14 @@ def _optimizer(definitions: Schema) -> Schema:
     groups = {"type": "array", "items": _mapping(Group), "description": "Layers with a rate or decay of their own."}
     mapping = found["anyOf"][-1]
     mapping["properties"]["groups"] = groups
-    mapping |= {"if": {"required": ["groups"]}, "then": {"minProperties": 2, "maxProperties": 2}, "maxProperties": 2}
-    mapping["else"] = {"maxProperties": 1}
-    return found
+    mapping |= {"if": {"required": ["groups"]}, "then": {"minProperties": 2, "maxProperties": 2}}
+    mapping.pop("maxProperties")
+    one = {"anyOf": [{"required": [name]} for name in OPTIMIZERS]}
+    mapping["else"] = {"if": one, "then": {"maxProperties": 1}}
+    # Any other word may be a network, whose optimizer this is.
+    mapping["additionalProperties"] = {"$ref": "#/definitions/optimizer"}
+    definitions["optimizer"] = found
+    return {"$ref": "#/definitions/optimizer"}
 
 
 def _data(definitions: Schema) -> Schema:

@@ -154,6 +154,7 @@ class Parts:
         flow = _Flow(function)
         types = function.types()
         parts: list[Part] = []
+        tail = 0  # where the last repetition of the newest run begins
         for index, node in enumerate(function.nodes):
             if node.skip:
                 continue
@@ -162,7 +163,8 @@ class Parts:
             else:
                 part = self._operator(index, node, types, function.key in self._mixes)
             last = parts[-1] if parts else None
-            if last and self._continues(last, part) and flow.chained(last.start, last.stop, part.stop):
+            begins, tail = tail, index
+            if last and self._continues(last, part) and flow.chained(last.start, last.stop, part.stop, tail=begins):
                 if last.title != part.title:
                     # Calls with names of their own are one run under the block's name.
                     words = _bound(self.program.functions[part.key])
@@ -186,6 +188,7 @@ class Parts:
                 and not self.wraps(parts[stop].key)
                 and parts[stop - 1].stop == parts[stop].start
                 and flow.chained(parts[stop - 1].start, parts[stop - 1].stop, parts[stop].stop)
+                and flow.same_sides(parts[stop - 1], parts[stop])
             ):
                 stop += 1
             joined = parts[stop - 1]
@@ -302,6 +305,9 @@ class Parts:
             if inner and inner[0].kind == "block":
                 lines = _variants(inner)
                 return (own, lines, len(inner)) if own else (*_split(lines), len(inner))
+            (first, *others) = self.of(function.key)
+            if not others and first.badge == len(inner) > 1:
+                return own or "sequence", (), len(inner)
         if function.kind != "block":
             layers = sum(not item.skip for item in function.nodes)
             return own or "sequence", (f"{layers} layers",) if layers > 1 else (), 1
@@ -370,11 +376,14 @@ class _Flow:
         for name in function.outputs:
             self.last_read[name] = len(function.nodes)
 
-    def chained(self, start: int, middle: int, stop: int) -> bool:
-        """Whether nodes `middle` to `stop` continue `start` to `middle`: they read its values, nobody else does."""
+    def chained(self, start: int, middle: int, stop: int, *, tail: int | None = None) -> bool:
+        """Whether nodes `middle` to `stop` continue `start` to `middle`: they read its values, nobody else does.
+
+        Of a run that is chained already only the last repetition matters, which begins at `tail`.
+        """
         nodes = self.function.nodes
         touched = False
-        for node in nodes[start:middle]:
+        for node in nodes[start if tail is None else tail : middle]:
             for name in node.outputs:
                 if self.last_read.get(name, -1) >= stop:
                     return False
@@ -385,6 +394,14 @@ class _Flow:
             for name in node.inputs
             if name is not None
         )
+
+    def same_sides(self, left: Part, right: Part) -> bool:
+        """Whether two calls in a row read the same values besides the one that flows: a mask, not skip connections."""
+        nodes = self.function.nodes
+        made = {name for node in nodes[left.start : left.stop] for name in node.outputs}
+        before, after = nodes[left.start].inputs, nodes[right.start].inputs
+        sides = [index for index, name in enumerate(after) if name not in made]
+        return len(before) == len(after) and all(before[index] == after[index] for index in sides)
 
     def _recent(self, name: str, start: int) -> bool:
         """Whether a value from before is read by `start` and beyond alike: a path that goes around."""

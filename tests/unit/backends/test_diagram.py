@@ -25,7 +25,7 @@ from tests.conftest import CASES, SPECS
 from tests.unit.backends.diagram_lint import lint
 
 AWKWARD = sorted((CASES / "diagrams").glob("*.yaml"))
-MODELS = [*sorted(SPECS.glob("*.yaml")), *sorted((CASES / "elaborate").glob("*.yaml"))]
+MODELS = [*sorted(SPECS.rglob("*.yaml")), *sorted((CASES / "elaborate").glob("*.yaml"))]
 LANGUAGE = sorted((CASES / "language").glob("*.yaml"))
 
 
@@ -316,7 +316,7 @@ def test_an_unknown_network_is_an_error(mlp: Model, tmp_path: Path) -> None:
     with pytest.raises(SpecError) as error:
         render_diagram(mlp.program, tmp_path / "x.svg", network="critic")
     assert error.value.diagnostics[0].code == "E0807"
-    assert error.value.diagnostics[0].help == "there are `model`"
+    assert error.value.diagnostics[0].help == "there is `model`"
 
 
 @pytest.mark.parametrize("ending", ["dot", "svg", "png"])

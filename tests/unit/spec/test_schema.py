@@ -20,8 +20,12 @@ from tests.unit.cli.conftest import environment
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema isn't installed: pip install -e '.[dev]'")
 
 RIGHT = [
-    *sorted(SPECS.glob("*.yaml")),
-    *(path for kind in ("language", "elaborate", "diagrams") for path in sorted((CASES / kind).glob("*.yaml"))),
+    *sorted(SPECS.rglob("*.yaml")),
+    *(
+        path
+        for kind in ("language", "elaborate", "diagrams", "models")
+        for path in sorted((CASES / kind).glob("*.yaml"))
+    ),
 ]
 
 
@@ -126,6 +130,15 @@ WRONG_KEYS = {
     "a mistake in a block": "blocks: {b: {layers: [{linear: {units: 3}}]}}",
     "an input's unknown dtype": "inputs: {x: {shape: [4], dtype: float}}",
     "an input's size": "inputs: {x: [0]}",
+    "an unknown key of a step": "steps: [{name: s, update: model, losses: [mean(x)], layers: [], evry: 3}]",
+    "a step without losses": "steps: [{name: s, update: model, layers: []}]",
+    "a mode that is none": "steps: [{name: s, update: model, layers: [], losses: [mean(x)], mode: {model: of}}]",
+    "an unknown key of a network": "models: {a: {inputs: {x: [4]}, layers: [relu], update: true}}",
+    "an average without decay": "models: {a: {ema: b}}",
+    "an average that stays": "models: {a: {ema: b, decay: 1.0}}",
+    "a run's unknown key": "models: {a: {from: runs/x, frozen: true}}",
+    "samples without layers": "sample: {params: {steps: 3}}",
+    "an optimizer of a network that is none": "optimizer: {generator: {adamm: {lr: 1}}}",
 }
 
 
