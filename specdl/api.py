@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from specdl.analysis.cost import Cost, total_cost
 from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
 from specdl.elaborate import bind_sections, elaborate
-from specdl.ir.program import Program
+from specdl.ir.program import Program, same_layers
 from specdl.passes import run_passes
 from specdl.source import Source, load_source
 from specdl.spec.file import Spec
@@ -133,6 +133,23 @@ class Model:
         from specdl.spec.resolved import resolved_files
 
         return resolved_files(self.spec)
+
+    def bound_text(self) -> str:
+        """The spec as one file: its variant chosen, what it extends and imports in it, all files' parameters bound.
+
+        It compiles to the same networks, which is checked. Raises `SpecError` where one file can't say the same.
+        """
+        from specdl.elaborate import file_params
+        from specdl.formatting import write_plain
+        from specdl.source import parse_text
+        from specdl.spec.single import single_file
+
+        text = write_plain(single_file(self.spec, file_params, self.program.functions))
+        with contextlib.suppress(SpecError):
+            if same_layers(compile_source(parse_text(text, self.spec.file)).program, self.program):
+                return text
+        help = "`specdl show --ir` prints what it compiles to"
+        raise SpecError([Diagnostic("E0021", "this spec can't be shown as one file that does the same", help=help)])
 
     def resolved_text(self) -> str:
         """The spec as YAML with its variant, its overrides and what it extends; see `resolved_files` for imports."""

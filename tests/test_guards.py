@@ -32,10 +32,13 @@ def modules_after(code: str) -> set[str]:
         f"import specdl; specdl.load({str(SPECS / 'digits_cnn.yaml')!r}).source()",
         f"from specdl.cli import _run; _run(['check', {str(SPECS / 'digits_cnn.yaml')!r}])",
         "from specdl.cli import _run; _run(['explain', 'E0204'])",
+        f"from specdl.cli import _run; _run(['show', {str(SPECS / 'resnet.yaml')!r}])",
+        f"from specdl.cli import _run; _run(['diff', {str(SPECS / 'resnet.yaml')!r}, 'params.classes=3'])",
+        f"from specdl.cli import _run; _run(['fmt', '--check', {str(SPECS / 'resnet.yaml')!r}])",
         f"from specdl.cli import _run; _run(['summary', {str(SPECS / 'resnet.yaml')!r}])",
         f"from specdl.cli import _run; _run(['diagram', {str(SPECS / 'digits_cnn.yaml')!r}, '-o', OUT])",
     ],
-    ids=["import", "import cli", "load", "source", "check", "explain", "summary", "diagram"],
+    ids=["import", "import cli", "load", "source", "check", "explain", "show", "diff", "fmt", "summary", "diagram"],
 )
 def test_nothing_heavy_is_imported_left_of_load_torch(code: str, tmp_path: Path) -> None:
     out = tmp_path / "model.dot"

@@ -5,12 +5,14 @@ Each function is counted once and its count reused for every call, so a thousand
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from specdl.diagnostics import Span
 from specdl.ir.dims import Dim, evaluate
 from specdl.ir.program import Function, Node, Program
+from specdl.ir.state import find
 from specdl.ir.types import TensorType
 from specdl.ops.base import Op
 
@@ -85,6 +87,12 @@ def cost_rows(
     return tuple(rows)
 
 
+def node_cost(program: Program, node: Node, types: Mapping[str, TensorType]) -> tuple[int, Dim]:
+    """The parameters of one layer and its FLOPs for one example; `types` are those of its function's values."""
+    part = _node(program, node, types, _known(None), {})
+    return part.parameters, part.flops
+
+
 def _known(sizes: Mapping[str, int] | None) -> dict[str, Dim]:
     return {"N": 1, **(sizes or {})}
 
@@ -102,6 +110,9 @@ def _function(program: Program, function: Function, sizes: Mapping[str, Dim], to
             size += part.bytes
             flops = flops + part.flops
             activations = activations + part.activations
+        for elements, bytes in _tied(program, function).values():
+            parameters -= elements
+            size -= bytes
         found = totals[function.key] = _Total(parameters, flops, size, activations)
     return found
 
@@ -130,12 +141,21 @@ def _weights(op: Op, types: list[TensorType]) -> tuple[int, int]:
     """The parameters of an operator, and the bytes of these and its buffers."""
     parameters = size = 0
     for weight in op.weights(*types):
-        elements = 1
-        for length in weight.shape:
-            elements *= length
+        elements = math.prod(weight.shape)
         size += elements * _BYTES.get(weight.dtype, 1)
         parameters += 0 if weight.buffer else elements
     return parameters, size
+
+
+def _tied(program: Program, function: Function) -> dict[str, tuple[int, int]]:
+    """Of each key below a function that it ties to another: the parameters and bytes that are no further ones."""
+    found: dict[str, tuple[int, int]] = {}
+    for tie in function.ties:
+        weight = find(program.functions, function, tie.alias)
+        if weight is not None:
+            elements = math.prod(weight.shape)
+            found[tie.alias] = elements, elements * _BYTES.get(weight.dtype, 1)
+    return found
 
 
 def _rows(
@@ -147,18 +167,26 @@ def _rows(
     depth: int,
     rows: list[CostRow],
     runs: bool = True,
+    tied: Mapping[str, int] | None = None,
 ) -> None:
-    """Adds the layers of a function; in one that isn't run at inference all cost no FLOPs."""
+    """Adds the layers of a function; in one that isn't run at inference all cost no FLOPs.
+
+    `tied` are keys below it that a function around it ties to others, with their parameters.
+    """
     types = function.types()
+    tied = {**(tied or {}), **{alias: elements for alias, (elements, _) in _tied(program, function).items()}}
     for node in function.nodes:
         part = _node(program, node, types, sizes, totals)
+        inner = {key.partition(".")[2]: size for key, size in tied.items() if key.partition(".")[0] == node.name}
         callee = program.functions[node.callee] if isinstance(node.callee, str) else node.callee
         if isinstance(callee, Op):
             operator, title = callee.operator, " ".join(filter(None, (callee.title(), callee.details())))
         else:
             operator = title = callee.name if callee.kind == "block" else "sequence"
         path, flops = f"{prefix}{node.name}", part.flops if runs else 0
-        rows.append(CostRow(path, operator, title, node.types[0], part.parameters, flops, node.span, depth))
+        parameters = part.parameters - (sum(inner.values()) if node.shares is None else 0)
+        title += ", tied" if inner and isinstance(callee, Op) else ""
+        rows.append(CostRow(path, operator, title, node.types[0], parameters, flops, node.span, depth))
         if isinstance(callee, Function) and node.shares is None:
             inside = runs and not (node.skip or node.training_only)
-            _rows(program, callee, sizes, totals, f"{path}.", depth + 1, rows, inside)
+            _rows(program, callee, sizes, totals, f"{path}.", depth + 1, rows, inside, inner)

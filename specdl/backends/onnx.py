@@ -6,7 +6,7 @@ Only what the inference outputs need is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,9 @@ from onnx import helper, numpy_helper
 from specdl.backends.onnx_file import write_model
 from specdl.backends.onnx_graph import Graph, free_name
 from specdl.diagnostics import Diagnostic, SpecError
-from specdl.ir.program import Function, Program, walk
-from specdl.ir.types import TensorType
-from specdl.ops.base import Op, Weight
+from specdl.ir.program import Function, Program
+from specdl.ir.state import aliases, stored
+from specdl.ops.base import Op
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,7 +53,7 @@ def _emit(
 ) -> tuple[onnx.ModelProto, Mapping[str, Any]]:
     """The model without its weights, and these."""
     function = program.main if network is None else program.functions[program.networks[network]]
-    graph = Graph(state, opset)
+    graph = Graph(state, opset, aliases=aliases(program.functions, function))
     for value in function.inputs:
         graph.add_input(value.name, value.type)
     names: dict[str, str] = {}
@@ -153,7 +153,8 @@ def export_onnx(
 
 def _check_state(program: Program, state: Mapping[str, Tensor]) -> None:
     """Raises `SpecError` unless a module's `state_dict` has the weights of the program's network."""
-    for key, weight in expected_state(program, program.main):
+    for item in stored(program.functions, program.main):
+        key, weight = item.key, item.weight
         found = state.get(key)
         wanted = f"{weight.dtype}{list(weight.shape)}"
         if found is None:
@@ -165,16 +166,3 @@ def _check_state(program: Program, state: Mapping[str, Tensor]) -> None:
         message = f"the module is not this spec's: `{key}` must be {wanted}, the module {got}"
         help = "export the module that `model.module()` made, in its own dtype"
         raise SpecError([Diagnostic("E0803", message, help=help)])
-
-
-def expected_state(program: Program, function: Function) -> Iterator[tuple[str, Weight]]:
-    """The keys of a network's `state_dict`, each with its shape and dtype."""
-    types: dict[str, dict[str, TensorType]] = {}
-    for layer in walk(program, function):
-        node = layer.node
-        if isinstance(node.callee, Op) and node.shares is None:
-            known = types.get(layer.function.key)
-            if known is None:
-                known = types[layer.function.key] = layer.function.types()
-            for weight in node.callee.weights(*(known[name] for name in node.inputs if name is not None)):
-                yield f"{layer.path}.{weight.name}" if weight.name else layer.path, weight

@@ -55,6 +55,8 @@ class Graph:
     owner: str = ""
     sources: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Where each symbol's size is read: a graph input and its axis."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """The keys of tied weights, and under which key each is stored."""
     _constants: dict[Any, str] = field(default_factory=dict)
     _dims: dict[Dim, str] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
@@ -72,9 +74,17 @@ class Graph:
     def weight(self, name: str) -> str:
         """The initializer of this layer's own parameter or buffer."""
         key = f"{self.owner}.{name}" if name else self.owner
+        key = self.aliases.get(key, key)
         if key not in self.initializers:
             self.initializers[key] = self.state[key]
         return key
+
+    def transposed(self, name: str) -> str:
+        """This layer's own matrix, turned around; a tied one is turned when the model is loaded, not stored twice."""
+        key = f"{self.owner}.{name}"
+        if key in self.aliases or key in self.aliases.values():
+            return self.node("Transpose", [self.weight(name)], perm=[1, 0])[0]
+        return self.initializer(f"{name}_transposed", self.array(name).T)
 
     def array(self, name: str) -> Any:
         """The numbers of this layer's own parameter or buffer."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from specdl.diagnostics import Diagnostics, Note, did_you_mean
@@ -48,6 +49,15 @@ def bind_sections(spec: Spec, diagnostics: Diagnostics) -> tuple[Elaborator, dic
         except Poisoned:
             continue
     return elaborator, sections
+
+
+def file_params(spec: Spec, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a file's parameters, some of them given. Raises `SpecError`."""
+    diagnostics = Diagnostics()
+    elaborator = Elaborator(replace(spec, params={**spec.params, **given}), diagnostics)
+    elaborator.bind_file_params(elaborator.home)
+    diagnostics.raise_if_failed()
+    return elaborator.params
 
 
 def _without_whens(data: Any) -> tuple[Any, dict[int, Any]]:
@@ -227,4 +237,4 @@ def _warn_unused(elaborator: Elaborator, used: Collection[str]) -> None:
             elaborator.diagnostics.add("W0001", f"the block `{name}` is never used", block.span, severity="warning")
 
 
-__all__ = ["NETWORK", "bind_sections", "elaborate"]
+__all__ = ["NETWORK", "bind_sections", "elaborate", "file_params"]

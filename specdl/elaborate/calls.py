@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
-from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
+from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, freeze, localize
 from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
 from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Home, Poisoned, Site
 from specdl.ir.dims import too_complicated
+from specdl.ir.program import Function
 from specdl.ir.types import TensorType
 from specdl.ops import OPERATORS
 from specdl.ops.base import Op, TypeRuleError
@@ -62,6 +63,14 @@ class Calls(Resolver):
     def entries(self, entries: Sequence[Entry], site: Site) -> Bound | None:
         """Elaborates a list of entries; gives the last value."""
         raise NotImplementedError
+
+    def finished(self, draft: FunctionDraft) -> dict[str, Function]:
+        """A finished function with all that blocks are so far, as functions of the IR."""
+        functions: dict[str, Function] = {}
+        for block in self.blocks.values():
+            freeze(block, functions)
+        freeze(draft, functions)
+        return functions
 
     def unique_key(self, name: str) -> str:
         """A key for a function that no other has."""

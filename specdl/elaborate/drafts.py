@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from specdl.diagnostics import Span
-from specdl.ir.program import Function, FunctionKind, Loop, Node, Residual, Value
+from specdl.ir.program import Function, FunctionKind, Loop, Node, Residual, Tie, Value
 from specdl.ir.types import TensorType
 from specdl.ops.base import Op
 
@@ -62,6 +62,7 @@ class FunctionDraft:
     output_names: list[str] = field(default_factory=list)
     training_outputs: int = 0
     residuals: list[Residual] = field(default_factory=list)
+    ties: tuple[Tie, ...] = ()
     call: NodeDraft | None = None
     calls_again: list[tuple[FunctionDraft, NodeDraft]] = field(default_factory=list)
     position: int = 0
@@ -238,4 +239,5 @@ def freeze(draft: FunctionDraft, functions: dict[str, Function]) -> None:
         residuals=tuple(draft.residuals),
         counted=draft.counted,
         training_outputs=draft.training_outputs,
+        ties=draft.ties,
     )

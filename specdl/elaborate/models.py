@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,14 @@ from specdl.diagnostics import Diagnostics, Note, Span, SpecError, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, Ref
 from specdl.elaborate.elaborator import Elaborator
 from specdl.elaborate.scopes import Abandoned, EntryScope, Frame, Poisoned, Site
+from specdl.elaborate.ties import Line, find_ties
 from specdl.ir.dims import BATCH, Dim, SymDim, symbol
 from specdl.ir.program import Origin
 from specdl.ir.types import DTYPES, TensorType
 from specdl.source import SpanTree, load_source
 from specdl.spec.file import Spec
 from specdl.spec.linking import parse_spec
-from specdl.spec.models import Average, NetworkSpec, Trained
+from specdl.spec.models import NETWORK, Average, NetworkSpec, Trained
 from specdl.spec.validate import show
 
 MAX_INPUT_SIZE = 2**40
@@ -53,11 +54,13 @@ class Models:
 
     def __init__(self, elaborator: Elaborator, depth: int = 0) -> None:
         self.elaborator, self.depth = elaborator, depth
+        self.ties: dict[str, list[Line]] = {}
 
     def all(self) -> dict[str, Network]:
         """The networks of the spec, in its order, without those that have a mistake."""
         spec = self.elaborator.spec
         made: dict[str, Network | None] = {}
+        self.ties = self.checked_ties()
         for item in spec.networks:
             self.check_name(item)
             if not isinstance(item.origin, Average):
@@ -93,13 +96,55 @@ class Models:
             flow = flow or ref
         if not network.layers:
             return None
+        failures = elaborator.failures
         try:
             last = elaborator.entries(network.layers, Site(frame, draft, flow=flow))
             place = network.spans.key("layers")
             elaborator.outputs(draft, frame, last, network.outputs, network.spans.child("outputs"), place)
         except (Poisoned, Abandoned):
             return None
+        lines = self.ties.get(network.name)
+        if lines and elaborator.failures == failures:  # else the layers that the lines name may be missing
+            functions = elaborator.finished(draft)
+            prefix = "" if only else f"{network.name}."
+            draft.ties = find_ties(lines, functions[draft.key], functions, elaborator.diagnostics, prefix=prefix)
         return Network(network, draft, frame, elaborator)
+
+    def checked_ties(self) -> dict[str, list[Line]]:
+        """The lines of `tie` for each network. Where there are several, keys begin with the name of theirs."""
+        elaborator, spec = self.elaborator, self.elaborator.spec
+        draft = FunctionDraft("", "", "network", Span(spec.file, 1, 1, 1, 2))
+        lines = elaborator.tied(spec.ties, EntryScope(Frame(draft, {}, elaborator.home), {}, None))
+        if not spec.several:
+            return {NETWORK: lines}
+        own = [network.name for network in spec.networks if network.origin is None]
+        found: dict[str, list[Line]] = {}
+        for line in lines:
+            alias, key = line.alias.partition("."), line.key.partition(".")
+            if all(
+                self.names_network(word, own, span)
+                for word, span in ((line.alias, line.written.alias.span), (line.key, line.written.key.span))
+            ):
+                if alias[0] == key[0]:
+                    found.setdefault(alias[0], []).append(Line(alias[2], key[2], line.written))
+                    continue
+                message = f"`{alias[0]}` and `{key[0]}` are two networks, each with weights of its own"
+                help = "put what shares weights into one network"
+                elaborator.diagnostics.add("E0363", message, line.written.alias.span, help=help)
+        return found
+
+    def names_network(self, key: str, own: Sequence[str], span: Span) -> bool:
+        """Whether a key begins with the name of one of the spec's own networks; else its mistake is recorded."""
+        first = key.partition(".")[0]
+        if first in own:
+            return True
+        other = any(network.name == first for network in self.elaborator.spec.networks)
+        why = "is of a run or an average, whose weights are tied there" if other else "is no network"
+        help = None
+        if not other and own:
+            help = did_you_mean(first, own) or f"a key begins with its network's name: `{own[0]}.{key}`"
+        self.elaborator.diagnostics.add("E0363", f"`{first}` {why}", span, help=help)
+        return False
 
     def resolve(self, value: Any, spans: SpanTree) -> Any:
         """A value of a network's key, its expressions evaluated. Raises `Poisoned`."""

@@ -15,6 +15,7 @@ from specdl.elaborate.calls import BLOCK_STEPS, Calls, frozen
 from specdl.elaborate.drafts import FunctionDraft, Ref
 from specdl.elaborate.prune import prune
 from specdl.elaborate.scopes import UNKNOWN, Bound, EntryScope, Frame, Home, Poisoned, Site
+from specdl.elaborate.ties import find_ties
 from specdl.ir.types import TensorType
 from specdl.source import SpanTree
 from specdl.spec.entries import Entry, may_name
@@ -140,6 +141,10 @@ class Networks(Calls):
             draft.outputs.clear()
             return draft
         prune(draft)
+        if spec.ties:
+            functions = self.finished(draft)
+            lines = self.tied(spec.ties, EntryScope(frame, {}, None))
+            draft.ties = find_ties(lines, functions[draft.key], functions, self.diagnostics, whole=False)
         return draft
 
     def check_inputs(

@@ -9,6 +9,7 @@ from typing import Any
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
 from specdl.elaborate.scopes import ABSENT, UNKNOWN, Absent, Bound, EntryScope, Frame, Home, Poisoned, Site, UnknownType
+from specdl.elaborate.ties import Line
 from specdl.ops import OPERATORS
 from specdl.ops.base import Op
 from specdl.source import SpanTree
@@ -16,6 +17,7 @@ from specdl.spec.entries import Argument, Entry, Text, may_name
 from specdl.spec.expressions import ATTRIBUTES, ExpressionError, substitute
 from specdl.spec.file import Spec
 from specdl.spec.overrides import REQUIRED
+from specdl.spec.tied import TieSpec
 from specdl.spec.validate import show
 
 _WORD = re.compile(r"[A-Za-z0-9_]+\Z")
@@ -101,6 +103,20 @@ class Resolver:
         if not _WORD.match(word):
             raise self.fail(scope.frame, "E0106", f"`{text.value}` gives {show(word)}, which is not a name", text.span)
         return word
+
+    def tied(self, lines: Iterable[TieSpec], scope: EntryScope) -> list[Line]:
+        """The lines of `tie` with their expressions evaluated, without those that have a mistake."""
+        found: list[Line] = []
+        for line in lines:
+            try:
+                alias, key = (
+                    str(self.resolve(word.value, SpanTree(word.span, inner=word.span), scope))
+                    for word in (line.alias, line.key)
+                )
+            except Poisoned:
+                continue
+            found.append(Line(alias, key, line))
+        return found
 
     # ---- values --------------------------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ def _function(function: Function) -> str:
         names = [function.nodes[index].name for index in residual.shortcut]
         through = f" through {', '.join(names)}" if names else ""
         lines.append(f"  residual %{residual.source} -> {function.nodes[residual.add].name}{through}")
+    lines.extend(f"  tie {tie.alias} -> {tie.key}  # line {tie.span.line}" for tie in function.ties)
     inference = len(function.outputs) - function.training_outputs
     results = [
         f"{name}: %{value}{'' if index < inference else ' in training'}"

@@ -10,7 +10,7 @@ Everything is frozen: a pass takes a program and returns another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -80,7 +80,8 @@ class Function:
     or group's own name, from which class names are made. `parameters` are the bound parameters of a block.
     `labels` are the spec's own names of values where they differ from the unique ones.
     `outputs` are values (of this function); `output_names` are what callers and users call them;
-    `training_outputs` says how many of them, at the end, exist only in training.
+    `training_outputs` says how many of them, at the end, exist only in training. `ties` are weights below this
+    function that are one weight.
     """
 
     key: str
@@ -95,6 +96,7 @@ class Function:
     residuals: tuple[Residual, ...] = ()
     counted: bool = False
     training_outputs: int = 0
+    ties: tuple[Tie, ...] = ()
 
     def types(self) -> dict[str, TensorType]:
         """The type of every value of this function, by name."""
@@ -107,6 +109,18 @@ class Function:
         """The types of the outputs, in order."""
         types = self.types()
         return tuple(types[name] for name in self.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """One weight under two keys of a function's `state_dict`: `alias` is the weight that is stored under `key`.
+
+    A layer may own the alias, which then has the same shape; else it exists only as a key.
+    """
+
+    alias: str
+    key: str
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,3 +249,35 @@ def walk(program: Program, function: Function, prefix: str = "", depth: int = 0)
         yield Layer(path, node, function, depth)
         if isinstance(node.callee, str) and node.shares is None and node.network is None:
             yield from walk(program, program.functions[node.callee], f"{path}.", depth + 1)
+
+
+def same_layers(one: Program, other: Program) -> bool:
+    """Whether two programs have the same networks: every layer by path, with its arguments, types and inputs.
+
+    What values are called may differ.
+    """
+    if one.networks.keys() != other.networks.keys():
+        return False
+    return all(
+        _function_looks(one, one.network(name), {}) == _function_looks(other, other.network(name), {})
+        for name in one.networks
+    )
+
+
+def _function_looks(program: Program, function: Function, known: dict[str, Hashable]) -> Hashable:
+    """What counts of a function, the functions that it calls included."""
+    found = known.get(function.key)
+    if found is None:
+        values: dict[str | None, Hashable] = {value.name: -1 - index for index, value in enumerate(function.inputs)}
+        nodes: list[Hashable] = []
+        for index, node in enumerate(function.nodes):
+            values.update({name: (index, at) for at, name in enumerate(node.outputs)})
+            callee: Hashable = node.callee
+            if isinstance(node.callee, str):
+                callee = _function_looks(program, program.functions[node.callee], known)
+            inputs = tuple(values.get(name) for name in node.inputs)
+            nodes.append((node.name, callee, inputs, node.types, node.shares, node.training_only, node.skip))
+        outputs = tuple(values[name] for name in function.outputs)
+        types = tuple(value.type for value in function.inputs)
+        found = known[function.key] = hash((types, tuple(nodes), outputs, function.training_outputs))
+    return found

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from specdl.ir.program import Function, Node, Program
+from specdl.ir.state import find
 from specdl.ir.types import TensorType, bind_symbols, substitute
 
 if TYPE_CHECKING:
@@ -95,6 +96,20 @@ def _function(program: Program, function: Function, seen: set[str]) -> None:
         nodes = (*residual.body, *residual.shortcut, residual.add)
         inside = all(0 <= index < len(function.nodes) for index in nodes) and residual.source in types
         _check(inside, function, "has a residual between nodes or values that it lacks")
+    _ties(program, function)
+
+
+def _ties(program: Program, function: Function) -> None:
+    """Checks that what is tied is one kind of weight, and that no key is tied twice."""
+    keys = {tie.alias for tie in function.ties}
+    _check(len(keys) == len(function.ties), function, "ties one key twice")
+    for tie in function.ties:
+        where = f"the tie of `{tie.alias}`"
+        kept, owned = (find(program.functions, function, key) for key in (tie.key, tie.alias))
+        _check(tie.key not in keys, function, f"{where} leads to another alias")
+        _check(kept is not None and not kept.buffer, function, f"{where} leads to no parameter")
+        same = owned is None or kept is None or (owned.shape, owned.dtype) == (kept.shape, kept.dtype)
+        _check(same, function, f"{where} joins weights of other shapes or dtypes")
 
 
 def _call(program: Program, function: Function, node: Node, given: tuple[TensorType, ...]) -> None:

@@ -539,7 +539,7 @@ class MultiHeadAttention(Op):
         else:
             parts = (scores.split(query, "query"), scores.split(key, "key"), scores.split(value, "value"))
             result = scores.join(scores.attend(*parts))
-        weight = graph.initializer("out_proj.weight_transposed", graph.array("out_proj.weight").T)
+        weight = graph.transposed("out_proj.weight")
         projected = graph.node("MatMul", [result, weight])
         return graph.node("Add", [*projected, graph.weight("out_proj.bias")]) if self.bias else projected
 
@@ -550,7 +550,7 @@ class MultiHeadAttention(Op):
         query, key, value = self._features(types)
         packed = query == key == value
         if len(names) == 1 and packed:
-            weight = graph.initializer("in_proj_weight_transposed", graph.array("in_proj_weight").T)
+            weight = graph.transposed("in_proj_weight")
             (product,) = graph.node("MatMul", [names[0], weight])
             if self.bias:
                 (product,) = graph.node("Add", [product, graph.weight("in_proj_bias")])

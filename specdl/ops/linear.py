@@ -43,8 +43,7 @@ class Linear(Op):
         if types[0].rank == 2:
             operands = [inputs[0], graph.weight("weight"), *([graph.weight("bias")] if self.bias else [])]
             return graph.node("Gemm", operands, transB=1)
-        weight = graph.initializer("weight_transposed", graph.array("weight").T)
-        product = graph.node("MatMul", [inputs[0], weight])
+        product = graph.node("MatMul", [inputs[0], graph.transposed("weight")])
         return graph.node("Add", [*product, graph.weight("bias")]) if self.bias else product
 
     def flops(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> Dim:

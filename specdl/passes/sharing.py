@@ -53,4 +53,5 @@ def _form(function: Function) -> Hashable:
         tuple(nodes),
         tuple(numbers[name] for name in function.outputs),
         function.counted,
+        tuple((tie.alias, tie.key) for tie in function.ties),
     )

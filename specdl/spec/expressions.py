@@ -7,6 +7,7 @@ anything else, and its cost is bounded. Mistakes know their offset inside the YA
 from __future__ import annotations
 
 import ast
+import copy
 import math
 import operator
 import re
@@ -165,6 +166,24 @@ def evaluate(text: str, scope: Scope, offset: int = 0) -> Any:
         raise ExpressionError(tree.message, tree.offset + offset, tree.length, tree.help)
     interpreter = _Interpreter(scope, offset)
     return interpreter.value(tree, {}, 0)
+
+
+def free_names(text: str) -> frozenset[str]:
+    """The names that an expression reads from its scope; none for what is no expression."""
+    tree = _parse(text)
+    if isinstance(tree, ExpressionError):
+        return frozenset()
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    bound = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return frozenset(
+        node.id for node in names if node.id not in bound and node.id not in _CONSTANTS and id(node) not in called
+    )
+
+
+def parse_expression(text: str) -> ast.expr | ExpressionError:
+    """The syntax tree of an expression, the caller's to change, or what is wrong with it."""
+    return copy.deepcopy(_parse(text))
 
 
 @lru_cache(maxsize=8192)

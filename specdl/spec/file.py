@@ -26,6 +26,7 @@ from specdl.spec.models import (
     parse_steps,
 )
 from specdl.spec.overrides import REQUIRED, apply_override, apply_variant
+from specdl.spec.tied import TieSpec, parse_ties
 from specdl.spec.validate import repair, show, validate
 
 LANGUAGE_VERSION = 1
@@ -63,6 +64,7 @@ class SpecFile(BaseModel):
     )
     steps: list[Any] | None = Field(default=None, description="Training steps: graphs over the batch and the networks.")
     sample: Any = Field(default=None, description="How samples are made of the trained networks.")
+    tie: Any = Field(default=None, description="Weights that are one: a list of `alias: weight`, both keys.")
     data: Any = Field(default=None, description="Where examples come from, and in which batches.")
     loss: Any = Field(default=None, description="The loss of the last output against the label.")
     losses: list[Any] | None = Field(default=None, description="Terms of the loss, as entries over values and fields.")
@@ -90,7 +92,7 @@ class BlockFile(BaseModel):
     layers: list[Any] = Field(description="The layers.")
 
 
-_LATER = ("tie", "init", "weights", "freeze", "budget")
+_LATER = ("init", "weights", "freeze", "budget")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class Spec:
     blocks: Mapping[str, Block]
     losses: tuple[Entry, ...] | None
     loss: Any
+    ties: tuple[TieSpec, ...]
     sections: Mapping[str, Any]
     data: Mapping[str, Any]
     spans: SpanTree
@@ -254,6 +257,7 @@ def parse_file(
         if file.losses is None
         else parse_entries(file.losses, spans.child("losses"), diagnostics, where="losses"),
         loss=file.loss,
+        ties=() if file.tie is None else parse_ties(file.tie, spans.child("tie"), diagnostics),
         sections={key: data[key] for key in SECTIONS if data.get(key) is not None},
         data=data,
         spans=spans,

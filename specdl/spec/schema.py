@@ -75,6 +75,7 @@ def json_schema() -> Schema:
         "outputs": _OUTPUTS,
         "blocks": {"type": "object", "additionalProperties": {"$ref": "#/definitions/block"}},
         "layers": layers,
+        "tie": _ties(),
         "losses": _entries("loss", LOSSES, definitions, more=_LOSS_WEIGHT, others=True),
         "loss": _chosen("loss", LOSSES, definitions, more=_LOSS_WEIGHT),
         "metrics": _entries("metric", METRICS, definitions),
@@ -181,6 +182,11 @@ def _inputs(minimum: int = 1) -> Schema:
             "additionalProperties": False,
         },
     }
+
+
+def _ties() -> Schema:
+    key = {"type": "string", "description": "The weight that is stored: a layer's path and the weight's name."}
+    return {"type": "array", "items": {"type": "object", "minProperties": 1, "additionalProperties": key}}
 
 
 # ---- entries -----------------------------------------------------------------------------------------

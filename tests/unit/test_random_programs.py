@@ -405,6 +405,7 @@ def check(inputs: dict[str, Any], layers: list[Entry], outputs: list[str] | None
     torch.manual_seed(0)
     module = model.module().eval()
     assert sum(parameter.numel() for parameter in module.parameters()) == model.parameters
+    assert model.bound_text()  # one file that says the same, which is compared
     main = model.program.main
     types = main.output_types()[: len(main.outputs) - main.training_outputs]
     for sizes in SIZES:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from specdl.backends.torch_source.classes import Builder, Child, SourceClass, folded, is_stored, sequential
+from specdl.backends.torch_source.constructor import ties
 from specdl.backends.torch_source.forward import Line
 from specdl.backends.torch_source.steps import LAYERS, StepSource, emit_sample, emit_step
 from specdl.backends.torch_source.support import support_class
@@ -104,6 +105,8 @@ def _write_class(out: _Writer, builder: Builder, made: SourceClass) -> None:
             out.add("        super().__init__()")
             for child, call in calls:
                 out.add(*_assignment(child, call), span=child.node.span)
+        for text, span in ties(builder, shape):
+            out.add(f"        {text}", span=span)
     if shape.forward is not None:
         if has_init:
             out.add("")

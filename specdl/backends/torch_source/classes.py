@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from specdl.backends.torch_source.constructor import extended
 from specdl.backends.torch_source.forward import Forward, equal_runs, write_forward
 from specdl.backends.torch_source.text import Repeat, Verbatim, class_name, plain_name, variable_name
 from specdl.ir.program import Function, Node, Program
@@ -75,6 +76,7 @@ class Builder:
         self.program = program
         self.reachable = _reachable(program, networks)
         self.called_again = _called_again(program, self.reachable)
+        self.extended = extended(program, self.reachable)
         self.shapes: dict[str, Shape] = {}
         self.classes: dict[str, SourceClass] = {}
         self.support: dict[str, None] = {}
@@ -113,9 +115,9 @@ class Builder:
         skeleton = tuple((child.name, self.skeleton(child)) for child in children)
         text = tuple((line.text, line.training_only, line.indent) for line in forward.lines)
         own = function.name if function.kind != "iteration" else "iteration"
-        return self.keyed(
-            Shape(function, form, children, forward, numbers, defaults, (own, form, skeleton, forward.inputs, text))
-        )
+        ties = tuple((tie.alias, tie.key) for tie in function.ties)
+        key = (own, form, skeleton, forward.inputs, text, ties)
+        return self.keyed(Shape(function, form, children, forward, numbers, defaults, key))
 
     def keyed(self, shape: Shape) -> Shape:
         """Gives each different shape an id, by which its callers' keys are made."""
@@ -124,6 +126,8 @@ class Builder:
 
     def is_chain(self, function: Function) -> bool:
         """Whether a group or block is a chain of modules, as `nn.Sequential` runs them."""
+        if function.key in self.extended:
+            return False
         if function.kind in {"network", "step"} or len(function.inputs) != 1 or len(function.outputs) != 1:
             return False
         if function.kind == "block" and not function.counted:
@@ -164,9 +168,8 @@ class Builder:
         weighted = [node.name for node in owners if self.weighted(node, types) and not is_stored(node)]
         if function.kind == "network" or all(plain_name(name) for name in weighted):
             return "module" if all(plain_name(name) for name in weighted) else "dict"
-        if [node.name for node in owners] == [str(index) for index in range(len(owners))]:
-            return "list"
-        return "dict"
+        counts = [node.name for node in owners] == [str(index) for index in range(len(owners))]
+        return "list" if counts and function.key not in self.extended else "dict"
 
     def weighted(self, node: Node, types: Mapping[str, TensorType]) -> bool:
         """Whether the node's name is part of a key of the `state_dict`."""

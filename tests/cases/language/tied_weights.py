@@ -1,0 +1,133 @@
+"""tied, from tied_weights.yaml."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Tied"]
+
+
+class ScaledDotProductAttention(nn.Module):
+    """softmax(query @ key.T * scale + bias) @ value; a row that may attend nothing gives zeros.
+
+    Inputs are `[N, T, heads * d]`, or `[N, heads, T, d]` where `heads` is None. A mask is true where something
+    is attended: `[N, S]`, `[N, T, S]` or `[N, heads, T, S]`.
+    """
+
+    def __init__(
+        self,
+        heads: int | None = None,
+        kv_heads: int | None = None,
+        causal: bool = False,
+        scale: float | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.heads, self.kv_heads = heads, kv_heads or heads or 1
+        self.causal, self.scale, self.dropout = causal, scale, dropout
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
+        if self.heads is not None:
+            query = query.view(*query.shape[:-1], self.heads, -1).transpose(1, 2)
+            key, value = (x.view(*x.shape[:-1], self.kv_heads, -1).transpose(1, 2) for x in (key, value))
+        if mask is not None and mask.dim() < 4:
+            mask = mask[:, None, None] if mask.dim() == 2 else mask[:, None]
+        causal = self.causal
+        if causal and (mask is not None or bias is not None):
+            shape = query.shape[-2], key.shape[-2]
+            lower = torch.ones(shape, dtype=torch.bool, device=query.device).tril()
+            mask, causal = lower if mask is None else mask & lower, False
+        if bias is not None:
+            mask = bias if mask is None else torch.where(mask, bias, float("-inf"))
+        x = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=causal,
+            scale=self.scale,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        return x if self.heads is None else x.transpose(1, 2).flatten(2)
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, kv_heads={self.kv_heads}, causal={self.causal}, dropout={self.dropout}"
+
+
+class Encoder(nn.ModuleDict):
+    """[N, S, 8], [N, S] int64 -> [N, S, 8]"""
+
+    def __init__(self):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(50, 8)
+        self["1"] = nn.Linear(8, 8)
+        self.memory = nn.Linear(8, 8)
+
+    def forward(self, x, source):
+        x = self.embed_tokens(source)  # [N, S, 8]
+        x = self["1"](x)
+        return self.memory(x)
+
+
+class H(nn.ModuleDict):
+    """[N, T, 8] -> [N, T, 8]"""
+
+    def __init__(self):
+        super().__init__()
+        self["0"] = nn.Linear(8, 8)
+        self["1"] = nn.Linear(8, 8)
+        self["2"] = nn.Linear(8, 8)
+
+    def forward(self, x):
+        x = self["0"](x)
+        x = self["1"](x)
+        return self["2"](x)
+
+
+class Decoder(nn.Module):
+    """[N, S, 8], [N, T] int64 -> [N, T, 8]"""
+
+    def __init__(self):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(50, 8)
+        self.bias = nn.Parameter(torch.zeros(50))
+        self.attention = ScaledDotProductAttention(heads=2)
+        self.h = H()
+
+    def forward(self, x, target):
+        embed_tokens = self.embed_tokens(target)  # [N, T, 8]
+        x = self.attention(embed_tokens, x, x)
+        return self.h(x)
+
+
+class Tied(nn.Module):
+    """source [N, S] int64, target [N, T] int64 -> lm_head [N, T, 50]"""
+
+    def __init__(self):
+        super().__init__()
+        self.shared = nn.Embedding(50, 8)
+        self.encoder = Encoder()
+        self.decoder = Decoder()
+        self.lm_head = nn.Linear(8, 50)
+        self.encoder.embed_tokens.weight = self.shared.weight  # tied
+        self.decoder.embed_tokens.weight = self.shared.weight  # tied
+        self.lm_head.weight = self.shared.weight  # tied
+        self.lm_head.bias = self.decoder.bias  # tied
+        self.encoder.memory.weight = self.encoder["1"].weight  # tied
+        self.decoder.h["1"].weight = self.decoder.h["0"].weight  # tied
+        self.head = nn.Module()
+        self.head.proxy = nn.Module()
+        self.head.proxy.weight = self.shared.weight  # tied
+        self.decoder.h.last = nn.Module()
+        self.decoder.h.last.weight = self.decoder.h["0"].weight  # tied
+
+    def forward(self, source, target):
+        x = self.shared(source)  # [N, S, 8]
+        x = self.encoder(x, source)
+        x = self.decoder(x, target)  # [N, T, 8]
+        return self.lm_head(x)  # [N, T, 50]
