@@ -129,17 +129,22 @@ def _flow(text: _Text, begin: _Place, place: _Place) -> Diagnostic | None:
         if match.start() <= place.column <= match.end():
             help = f"a parameter is read by `${match.group(1)}`"
             return Diagnostic(
-                "E0154", "`${ }` is not written here", text.span(place.line, match.start(), len(match.group())), help=help
+                "E0154",
+                "`${ }` is not written here",
+                text.span(place.line, match.start(), len(match.group())),
+                help=help,
             )
     for match in _CUT.finditer(line):
         if match.start() <= place.column <= match.end():
             help = f'inside `{{ }}` and `[ ]`, an expression with `,`, `[` or `]` is quoted: `"{match.group()}"`'
             where = text.span(place.line, match.start(), len(match.group()))
             return Diagnostic("E0154", "YAML cuts this expression at its bracket", where, help=help)
-    if _closed(text, begin, bracket):
+    if _closed(text, begin):
         return _inside(text, place, line)
     inner = line[place.column :].strip()
-    notes = (Note("so this still belongs to it", _at(text, place)),) if inner and place.line > begin.line else ()
+    wrong = line[place.column : place.column + 1] in _CLOSES.values()
+    note = Note("this can't close it" if wrong else "so this still belongs to it", _at(text, place))
+    notes = (note,) if inner and (wrong or place.line > begin.line) else ()
     return Diagnostic(
         "E0152",
         f"this `{bracket}` never closes",
@@ -149,20 +154,33 @@ def _flow(text: _Text, begin: _Place, place: _Place) -> Diagnostic | None:
     )
 
 
-def _closed(text: _Text, begin: _Place, bracket: str) -> bool:
+def _closed(text: _Text, begin: _Place) -> bool:
     """Whether the bracket closes before the next line that isn't deeper than its own: what lies behind is no part."""
     own = text.line(begin.line)
     indent = len(own) - len(own.lstrip())
-    depth = 0
+    open: list[str] = []
+    quote = ""
     for number in range(begin.line, len(text.lines)):
         line = text.line(number)
-        if number > begin.line and line.strip() and len(line) - len(line.lstrip()) <= indent:
-            if not line.lstrip().startswith(("}", "]")):
-                return False
-        for letter in line[begin.column :] if number == begin.line else line:
-            depth += (letter in "{[") - (letter in "}]")
-            if depth == 0:
-                return True
+        shallow = number > begin.line and len(line) - len(line.lstrip()) <= indent
+        if shallow and line.strip() and not line.lstrip().startswith(("}", "]")):
+            return False
+        start = begin.column if number == begin.line else 0
+        for position in range(start, len(line)):
+            letter = line[position]
+            if quote:
+                quote = "" if letter == quote else quote
+            elif letter in "'\"" and line[position - 1 : position] in (" ", "{", "[", ","):
+                quote = letter
+            elif letter == "#" and line[position - 1 : position] == " ":
+                break
+            elif letter in _CLOSES:
+                open.append(letter)
+            elif letter in "}]":
+                if _CLOSES[open.pop()] != letter:
+                    return False
+                if not open:
+                    return True
     return False
 
 
@@ -253,7 +271,9 @@ def _below(text: _Text, above: int, place: _Place, key: str) -> Diagnostic:
     note = Note("the line above", text.span(above, indent, len(shown)))
     if ":" not in line:
         help = f"a key is written `{shown.split()[0]}: …`"
-        return Diagnostic("E0153", f"`{shown}` has no colon", note.span, notes=(Note("this is read as more of it", here),), help=help)
+        return Diagnostic(
+            "E0153", f"`{shown}` has no colon", note.span, notes=(Note("this is read as more of it", here),), help=help
+        )
     message = f"`{key}` stands deeper than the line above, which has its value already"
     help = "keys of one mapping begin in one column"
     return Diagnostic("E0151", message, here, notes=(note,), help=help)

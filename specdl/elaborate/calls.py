@@ -12,6 +12,7 @@ from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, freeze, localize
+from specdl.elaborate.hints import ValueHint
 from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
 from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Home, Poisoned, Site
@@ -22,9 +23,10 @@ from specdl.ops import OPERATORS
 from specdl.ops.base import Op, TypeRuleError
 from specdl.ops.compute import Compute, ComputeError, parse_compute
 from specdl.source import SpanTree
-from specdl.spec.entries import STRUCTURAL, Entry, unknown_operator_help
+from specdl.spec.entries import STRUCTURAL, Entry
 from specdl.spec.expressions import ExpressionError, never_closes, pieces
 from specdl.spec.file import Block, Spec
+from specdl.spec.habits import called_help, operator_help, operator_meant
 from specdl.spec.overrides import REQUIRED
 from specdl.spec.validate import check_names, show, validate
 
@@ -117,7 +119,7 @@ class Calls(Resolver):
         if cls is None and (home.spec.incomplete or name in (home.spec.data.get("blocks") or ())):
             raise Poisoned  # it is a block that couldn't be read, or may be one of a file that couldn't
         if cls is None:
-            help = self.unknown_callable_help(name, home.spec)
+            help = self.unknown_callable_help(name, entry, arguments, home.spec)
             if site.draft.layer(name) is not None:
                 listed = "" if entry.inputs is None else f"({', '.join(str(item.value) for item in entry.inputs)})"
                 help = f"`{name}` is a layer; to run it again, write `call{listed}: {name}`"
@@ -129,7 +131,7 @@ class Calls(Resolver):
             inputs = self.operator_inputs(cls, name, entry, site)
         return self.emit(entry, op, inputs, own_name, spans, site)
 
-    def unknown_callable_help(self, name: str, spec: Spec) -> str | None:
+    def unknown_callable_help(self, name: str, entry: Entry, arguments: Any, spec: Spec) -> str | None:
         """What to write instead of a name that nothing callable has."""
         for file in spec.imports:
             if not file.library and name in file.blocks:
@@ -137,7 +139,18 @@ class Calls(Resolver):
             for further in file.imports:
                 if name in further.blocks:
                     return f"`{name}` is a block of `{further.file}`: import that file too"
-        return unknown_operator_help(name, [*self.losses, *OPERATORS, *spec.blocks, *spec.imported, *STRUCTURAL])
+        known = [*self.losses, *OPERATORS, *spec.blocks, *spec.imported, *STRUCTURAL]
+        inner = arguments if isinstance(arguments, str) else None
+        if isinstance(arguments, Mapping) and len(arguments) == 1:
+            inner = next(iter(arguments))
+        if inner is not None and not entry.targets and operator_meant(inner, known) is not None:
+            return f"a name is given with `=`: `{name} = {operator_meant(inner, known)}: …`"
+        if any(not isinstance(item.value, str) for item in entry.inputs or ()):  # nn.Conv2d(3, 8, 3)
+            meant = operator_meant(name, known)
+            cls = None if meant is None else OPERATORS.get(meant)
+            required = [] if cls is None else [key for key, field in cls.model_fields.items() if field.is_required()]
+            return called_help(name, known, required) or operator_help(name, known)
+        return operator_help(name, known)
 
     def library(self, spec: Spec) -> Home:
         """An imported library, its parameters bound."""
@@ -198,7 +211,8 @@ class Calls(Resolver):
         else:
             fields = {cls.main: value}
             spans = SpanTree(spans.span, {cls.main: spans.span}, {cls.main: spans})
-        op = validate(cls, fields, spans, self.diagnostics, what=name, notes=site.frame.notes)
+        hint = ValueHint(cls, arguments, site.scope)
+        op = validate(cls, fields, spans, self.diagnostics, what=name, notes=site.frame.notes, hint=hint)
         if op is None:
             raise Poisoned
         self.instances[key] = op

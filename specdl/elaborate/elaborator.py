@@ -6,7 +6,6 @@ value becomes one of unknown type, whatever reads it stays silent, and every ind
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,17 +13,18 @@ from typing import Any
 from specdl.diagnostics import Note
 from specdl.elaborate.calls import MAX_FAILURES, MAX_LAYERS, MAX_NESTING, MAX_STEPS
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
+from specdl.elaborate.hints import without_dollars
 from specdl.elaborate.networks import Networks
 from specdl.elaborate.scopes import Abandoned, Absent, Bound, Poisoned, Site, UnknownType
 from specdl.ir.dims import SymDim
 from specdl.ir.program import Residual
 from specdl.ops import OPERATORS
 from specdl.source import SpanTree
-from specdl.spec.entries import Entry, unknown_operator_help
+from specdl.spec.entries import Entry
 from specdl.spec.expressions import ExpressionError, substitute
+from specdl.spec.habits import operator_help
 from specdl.spec.validate import show
 
-_DOLLAR = re.compile(r"\$\(?([A-Za-z_][A-Za-z0-9_]*)\)?")
 _LOOPS = {"repeat", "for"}
 _STRUCTURES = {"sequence", "repeat", "for", "residual", "branches"}
 
@@ -112,7 +112,7 @@ class Elaborator(Networks):
         help = "write a condition: `when: $(stride != 1)`"
         if isinstance(written, str) and "$" in written and isinstance(value, str):
             value = written  # the same in every iteration
-            help = f"the whole condition stands in `$( )`: `when: $({_DOLLAR.sub(chr(92) + '1', written)})`"
+            help = f"the whole condition stands in `$( )`: `when: $({without_dollars(written)})`"
         message = f"`when` must be true or false, got {show(value)}"
         self.fail(site.frame, "E0402", message, spans.span, help=help)
         return None
@@ -345,7 +345,7 @@ class Elaborator(Networks):
         cls = OPERATORS.get(name)
         if cls is None or not cls.inputs or not (cls.inputs[0].startswith("*") or len(cls.inputs) == len(paths)):
             merges = ["concat", "add", "mul", "stack"]
-            help = unknown_operator_help(name, merges) or f"e.g. {', '.join(f'`{item}`' for item in merges)}"
+            help = operator_help(name, merges) or f"e.g. {', '.join(f'`{item}`' for item in merges)}"
             raise self.fail(
                 site.frame, "E0205", f"`{name}` can't merge {len(paths)} paths", entry.merge.span, help=help
             )

@@ -7,7 +7,7 @@ become the help of an error: a spec has one way to say a thing.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from specdl.diagnostics import did_you_mean, nearest
 
@@ -34,6 +34,7 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "strides": ("stride",),
     "s": ("stride",),
     "pad": ("padding",),
+    "p": ("padding",),
     "dilation_rate": ("dilation",),
     "rate": ("p",),
     "prob": ("p",),
@@ -84,7 +85,6 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "val_split": ("split",),
     "augmentations": ("transforms",),
     "warmup": ("warmup_steps",),
-    "weight": ("class_weights",),
 }
 """Other libraries' words for our arguments; the first that the operator has is meant."""
 
@@ -125,7 +125,9 @@ def argument_meant(name: str, known: Sequence[str]) -> str | None:
     return next(words, None) or (None if name in _NO_ARGUMENTS else nearest(name, known))
 
 
-def argument_help(name: str, operator: str, value: object, known: Sequence[str], inferred: Collection[str] = ()) -> str | None:
+def argument_help(
+    name: str, operator: str, value: object, known: Sequence[str], inferred: Collection[str] = ()
+) -> str | None:
     """What to write instead of an argument that doesn't exist. `value` is what it was given."""
     if name in inferred:
         return f"`{name}` follows from the shapes; leave it out"
@@ -137,12 +139,58 @@ def argument_help(name: str, operator: str, value: object, known: Sequence[str],
     return did_you_mean(name, known)
 
 
+# ---- entries -----------------------------------------------------------------------------------------
+
+_TYPE_KEYS = ("type", "op", "operator", "layer", "class", "class_name", "_target_", "module")
+_BESIDE = {
+    "if": "a condition is written `when: …`",
+    "condition": "a condition is written `when: …`",
+    "repeat": "layers are repeated by an entry of their own: `- repeat: 3` with `body: [...]` beneath",
+    "n": "layers are repeated by an entry of their own: `- repeat: 3` with `body: [...]` beneath",
+    "activation": "an activation is a layer of its own, on the next line",
+    "inputs": "inputs stand in parentheses: `add(x, y)`",
+    "input": "inputs stand in parentheses: `relu(x)`",
+    "from": "inputs stand in parentheses: `relu(x)`",
+    "name": "a name stands before the operator: `name = operator`",
+    "args": "arguments stand behind the operator's colon",
+    "kwargs": "arguments stand behind the operator's colon",
+    "params": "arguments stand behind the operator's colon",
+}
+
+
+def entry_help(entry: Mapping[str, object], other: str) -> str | None:
+    """What to write instead of an entry that says its operator or its name by a key; `other` is the second of them."""
+    kind = next((entry[key] for key in _TYPE_KEYS if isinstance(entry.get(key), str)), None)
+    if kind is None:
+        return _BESIDE.get(other)
+    operator = _MODULES.sub("", str(kind))
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", operator).lower()
+    name = entry.get("name")
+    head = f"{name} = {snake}" if isinstance(name, str) else snake
+    return f"the operator is the key, and its arguments stand behind the colon: `{head}: {{…}}`"
+
+
+def list_help(data: object) -> str:
+    """What to write instead of something that isn't a list of layers."""
+    if isinstance(data, Mapping) and data:
+        name, layer = next(iter(data.items()))
+        if isinstance(layer, Mapping) and len(layer) == 1:
+            return f"begin each layer with `- `, and give it its name with `=`: `- {name} = {next(iter(layer))}: …`"
+        return f"begin each layer with `- `: `- {name}: …`"
+    if isinstance(data, str) and data.startswith("-"):
+        return "a dash needs a space behind it: `- relu`"
+    return "begin each layer with `- `"
+
+
 # ---- the keys of a spec ------------------------------------------------------------------------------
 
 _IN_TRAIN = "epochs num_epochs max_epochs max_steps seed precision device clip ema accumulate early_stopping checkpoint"
 _IN_DATA = "batch_size source split transforms dataset train_data"
 _KEYS: dict[str, str] = {
-    **{name: f"write `train: {{{name.split('_', 1)[-1] if 'epochs' in name else name}: …}}`" for name in _IN_TRAIN.split()},
+    **{
+        name: f"write `train: {{{name.split('_', 1)[-1] if 'epochs' in name else name}: …}}`"
+        for name in _IN_TRAIN.split()
+    },
     **{name: f"write `data: {{{'source' if 'data' in name else name}: …}}`" for name in _IN_DATA.split()},
     "lr": "write `optimizer: {adamw: {lr: …}}`",
     "learning_rate": "write `optimizer: {adamw: {lr: …}}`",
@@ -176,6 +224,17 @@ _KEYS: dict[str, str] = {
 def key_help(name: str) -> str | None:
     """What to write instead of a top-level key of another tool."""
     return _KEYS.get(name.lower())
+
+
+def file_hint(path: Sequence[object], value: object) -> str | None:
+    """What to write instead of a key's value of the wrong type."""
+    if list(path) == ["layers"]:
+        return list_help(value)
+    if list(path) == ["inputs"] and isinstance(value, list):
+        return f"an input has a name: `inputs: {{x: [{', '.join(map(str, value))}]}}`"
+    if list(path) == ["blocks"] and isinstance(value, list):
+        return "a block has a name: `blocks: {name: {layers: [...]}}`"
+    return None
 
 
 # ---- operators ---------------------------------------------------------------------------------------
@@ -219,7 +278,6 @@ _OPERATORS: dict[str, str] = {
     "multiply": "mul",
     "times": "mul",
     "plus": "add",
-    "sum": "add",
     "subtract": "sub",
     "minus": "sub",
     "divide": "div",
@@ -230,7 +288,6 @@ _OPERATORS: dict[str, str] = {
     "upsampling2d": "interpolate",
     "resize": "interpolate",
     "view": "reshape",
-    "unsqueeze": "unsqueeze",
     "expanddims": "unsqueeze",
     "droppath": "stochastic_depth",
     "mha": "multi_head_attention",
@@ -242,27 +299,23 @@ _OPERATORS: dict[str, str] = {
     "detach": "stop_gradient",
     "max": "amax",
     "min": "amin",
-    "detachgradient": "stop_gradient",
     "einops": "rearrange",
     "sequential": "sequence",
     "modulelist": "repeat",
     "lambda": "compute",
     "expression": "compute",
     "parallel": "branches",
-    "split2": "branches",
     "skip": "residual",
     "shortcut": "residual",
     "loop": "repeat",
     "foreach": "for",
     "reuse": "call",
     "shared": "call",
-    "block": "use",
     # losses
     "ce": "cross_entropy",
     "categoricalcrossentropy": "cross_entropy",
     "sparsecategoricalcrossentropy": "cross_entropy",
     "softmaxcrossentropy": "cross_entropy",
-    "nll": "nll",
     "bce": "bce_with_logits",
     "binarycrossentropy": "bce_with_logits",
     "meansquarederror": "mse",
@@ -275,16 +328,31 @@ _OPERATORS: dict[str, str] = {
 """Other libraries' operators and losses, without underscores and capitals."""
 
 
-def operator_help(name: str, known: Collection[str]) -> str | None:
-    """What to write instead of an operator that doesn't exist."""
-    bare = re.sub(r"\A(?:torch\.)?(?:nn\.)?(?:functional\.)?(?:(?:tf|keras|layers|F|nn|ops)\.)*", "", name)
+def operator_meant(name: str, known: Collection[str]) -> str | None:
+    """The operator or block that an unknown name stands for in another library: its own name, or a word of theirs."""
+    bare = _MODULES.sub("", name)
     plain = bare.lower().replace("_", "")
     same = {item.replace("_", ""): item for item in known}
-    found = same.get(plain) or (same.get(plain.removesuffix("loss")) if plain.endswith("loss") else None)
+    for word in (plain, plain.removesuffix("loss"), plain.removesuffix("layer")):
+        found = same.get(word) or _OPERATORS.get(word)
+        if found in known:
+            return found
+    return None
+
+
+def operator_help(name: str, known: Collection[str]) -> str | None:
+    """What to write instead of an operator that doesn't exist."""
+    found = operator_meant(name, known)
+    return f"it is called `{found}` here" if found is not None else did_you_mean(_MODULES.sub("", name).lower(), known)
+
+
+def called_help(name: str, known: Collection[str], required: Sequence[str]) -> str | None:
+    """What to write instead of `nn.Conv2d(3, 8, 3)`; `required` are the arguments that the operator must have."""
+    found = operator_meant(name, known)
     if found is None:
-        found = next((word for word in (_OPERATORS.get(plain), _OPERATORS.get(plain.removesuffix("loss"))) if word in known), None)
-        if found is not None:
-            return f"it is called `{found}` here"
-    if found is not None:
-        return f"it is called `{found}` here" if plain != name.lower() else f"did you mean `{found}`?"
-    return did_you_mean(bare.lower(), known)
+        return None
+    arguments = ", ".join(f"{argument}: …" for argument in required) or "…"
+    return f"arguments stand behind a colon, by name: `{found}: {{{arguments}}}`"
+
+
+_MODULES = re.compile(r"\A(?:(?:torch|nn|functional|F|tf|keras|layers|ops|timm|einops)\.)+")
