@@ -16,6 +16,7 @@ from specdl.elaborate.hints import ValueHint
 from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
 from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Home, Poisoned, Site
+from specdl.elaborate.shapes import Tracer, type_advice
 from specdl.ir.dims import too_complicated
 from specdl.ir.program import Function
 from specdl.ir.types import TensorType
@@ -40,6 +41,7 @@ MAX_STEPS = 300_000
 BLOCK_STEPS = 20  # a block costs about as much as so many entries
 MAX_FAILURES = 2_000
 MAX_LAYERS = 100_000
+MAX_ADVICE = 50  # mistakes about types for which the spec is searched
 MAX_WEIGHTS = 10**13
 """Ten times the largest networks; what is meant to be smaller than that doesn't overflow PyTorch's sizes."""
 
@@ -61,6 +63,7 @@ class Calls(Resolver):
         self.steps = 0
         self.depth = 0
         self.failures = 0
+        self.advised = 0
 
     def entries(self, entries: Sequence[Entry], site: Site) -> Bound | None:
         """Elaborates a list of entries; gives the last value."""
@@ -250,17 +253,21 @@ class Calls(Resolver):
         frame: Frame,
     ) -> Poisoned:
         """Records that an operator can't take its inputs, and where they came from."""
-        notes: list[Note] = []
-        given = [ref for ref in inputs if ref is not None]
-        if error.input is not None and error.input < len(given):
-            source = given[error.input]
-            told = {entry.span, *(note.span for note in frame.notes)}
-            if source.span not in told:
-                notes.append(Note(f"its input {source.type} comes from here", source.span))
+        self.advised += 1
         span = entry.operator.span
         if error.argument is not None:
             span = _place(spans, error.argument, str(getattr(op, error.argument)), error.part)
-        return self.fail(frame, "E0204", f"`{op.operator}` {error.message}", span, help=error.help, notes=notes)
+        help: str | None = error.help
+        notes: list[Note] = []
+        if self.advised <= MAX_ADVICE:
+            given = [ref for ref in inputs if ref is not None]
+            told = {entry.span, *(note.span for note in frame.notes if note.span is not None)}
+            help, notes = type_advice(Tracer(self.function_of), error, op, given, told)
+        return self.fail(frame, "E0204", f"`{op.operator}` {error.message}", span, help=help, notes=notes)
+
+    def function_of(self, node: NodeDraft) -> FunctionDraft | None:
+        """The function of a block that a node calls."""
+        return next((block for block in self.blocks.values() if block.key == node.callee), None)
 
     # ---- names ---------------------------------------------------------------------------------------
 
