@@ -99,12 +99,16 @@ class Source:
 
 
 def load_source(path: str | Path) -> Source:
-    """Reads and parses a YAML file.
+    """Reads and parses a YAML file; `zoo:NAME` is one that specdl ships.
 
     Raises `SpecError` when the file is missing, unreadable, too large, not YAML, or past a limit.
     """
     name = str(path)
     diagnostics = Diagnostics()
+    if name.startswith("zoo:"):
+        from specdl.zoo import zoo_file
+
+        path = zoo_file(name)
     try:
         raw = Path(path).read_bytes()
     except FileNotFoundError:

@@ -120,9 +120,18 @@ def _inline(
 
 
 def export_onnx(
-    program: Program, module: nn.Module, path: str | Path, *, verify: bool = True, opset: int | None = None
+    program: Program,
+    module: nn.Module,
+    path: str | Path,
+    *,
+    verify: bool = True,
+    opset: int | None = None,
+    metadata: Mapping[str, str] | None = None,
+    sidecar: str | None = None,
 ) -> Verification:
     """Writes the ONNX file of a module, checked and compared with it before it takes its name.
+
+    `metadata` goes into the file; `sidecar` is the text of a file beside it, of its name and `.json`.
 
     Raises `SpecError` when the module isn't this program's or ONNX Runtime's outputs differ from its own,
     `EnvironmentFailure` when the file can't be written. Whatever is raised, no file was written or changed.
@@ -138,7 +147,10 @@ def export_onnx(
     _check_state(program, tensors)
     state = {key: value.detach().cpu().numpy() for key, value in tensors.items()}
     model, weights = _emit(program, state, None, opset)
+    helper.set_model_props(model, dict(metadata or {}))
     with replacing(path) as file:
+        if sidecar is not None:
+            file.with_name(f"{file.name}.json").write_text(sidecar, encoding="utf-8")
         if sum(array.nbytes for array in weights.values()) > EXTERNAL_DATA_BYTES:
             _add_weights(model, weights)
             onnx.save_model(model, file, save_as_external_data=True, location=f"{file.name}.weights")

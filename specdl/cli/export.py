@@ -38,15 +38,17 @@ def command(
             raise click.UsageError("a run has its own parameters; overrides and --variant are for specs")
         model = load_run(Path(source))
         from specdl.training.evaluate import load_network
+        from specdl.training.inference import inference_of_run
 
         module = load_network(model, Path(source), network=network)
+        inference = inference_of_run(model, Path(source))
     else:
         model = load_model(source, variant, overrides)
         import torch
 
         torch.manual_seed(0 if model.recipe is None else model.recipe.train.seed)
-        module = model.module(network)
-    result = model.export_onnx(output, module, verify=not no_verify, opset=opset, network=network)
+        module, inference = model.module(network), None
+    result = model.export_onnx(output, module, verify=not no_verify, opset=opset, network=network, inference=inference)
     if as_json:
         print_json(
             {

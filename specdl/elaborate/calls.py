@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import math
 import re
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, freeze, localize
 from specdl.elaborate.hints import ValueHint
+from specdl.elaborate.initial import layer_rules
 from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
 from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Home, Poisoned, Site
 from specdl.elaborate.shapes import Tracer, type_advice
 from specdl.ir.dims import too_complicated
 from specdl.ir.program import Function
+from specdl.ir.state import parameter_keys
 from specdl.ir.types import TensorType
 from specdl.ops import OPERATORS
-from specdl.ops.base import Op, TypeRuleError
+from specdl.ops.base import Op, TypeRuleError, Weight
 from specdl.ops.compute import Compute, ComputeError, parse_compute
 from specdl.source import SpanTree
-from specdl.spec.entries import STRUCTURAL, Entry
+from specdl.spec.entries import LEVELS, STRUCTURAL, Entry
 from specdl.spec.expressions import ExpressionError, never_closes, pieces
 from specdl.spec.file import Block, Spec
 from specdl.spec.habits import called_help, operator_help, operator_meant
@@ -53,6 +57,8 @@ class Calls(Resolver):
         super().__init__(spec, diagnostics)
         self.losses = losses or {}
         self.blocks: dict[Any, FunctionDraft] = {}
+        self.frozen: dict[str, Function] = {}
+        self.frozen_blocks = 0
         self.signatures: dict[str, tuple[list[TensorType], bool]] = {}
         self.used_blocks: set[str] = set()
         self.reached_blocks: set[str] = set()
@@ -69,13 +75,18 @@ class Calls(Resolver):
         """Elaborates a list of entries; gives the last value."""
         raise NotImplementedError
 
-    def finished(self, draft: FunctionDraft) -> dict[str, Function]:
+    def finished(self, draft: FunctionDraft) -> Mapping[str, Function]:
         """A finished function with all that blocks are so far, as functions of the IR."""
-        functions: dict[str, Function] = {}
-        for block in self.blocks.values():
-            freeze(block, functions)
-        freeze(draft, functions)
-        return functions
+        own: dict[str, Function] = {}
+        freeze(draft, own)
+        return ChainMap(own, self.finished_blocks())
+
+    def finished_blocks(self) -> dict[str, Function]:
+        """The functions of blocks so far, as functions of the IR."""
+        for block in islice(self.blocks.values(), self.frozen_blocks, None):
+            freeze(block, self.frozen)
+        self.frozen_blocks = len(self.blocks)
+        return self.frozen
 
     def unique_key(self, name: str) -> str:
         """A key for a function that no other has."""
@@ -303,7 +314,23 @@ class Calls(Resolver):
             )
             node.name = site.draft.free_layer_name(node.name)
             site.draft.name_layer(node)
+        if entry.init is not None and (isinstance(node.callee, FunctionDraft) or entry.operator.value not in LEVELS):
+            self.begin(node, entry, site)
         site.draft.nodes.append(node)
+
+    def begin(self, node: NodeDraft, entry: Entry, site: Site) -> None:
+        """Says how the weights of a layer begin, by the `init` beside its entry."""
+        rules = self.rules(entry.init or {}, entry.init_spans or SpanTree(entry.span), site.scope)
+        weights: list[tuple[str, Weight]]
+        if isinstance(node.callee, Op):
+            weights = [(weight.name, weight) for weight in node.callee.weights(*_types(node.inputs))]
+        else:
+            group = node.callee if isinstance(node.callee, FunctionDraft) else None
+            functions = self.finished_blocks() if group is None else self.finished(group)
+            function = functions[str(node.callee) if group is None else group.key]
+            weights = [(key, item.weight) for key, item in parameter_keys(functions, function).values()]
+        weights = [(name, weight) for name, weight in weights if not weight.buffer]
+        node.init = layer_rules(rules, weights, entry.operator.value, self.diagnostics, site.frame.notes)
 
     def check_reserved(self, node: NodeDraft, entry: Entry, site: Site) -> None:
         """Records a layer whose module would take the name of an attribute that PyTorch's modules have."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from specdl.diagnostics import Span
-from specdl.ir.program import Function, FunctionKind, Loop, Node, Residual, Tie, Value
+from specdl.ir.program import Function, FunctionKind, InitRule, Loop, Node, Residual, Tie, Value
 from specdl.ir.types import TensorType
 from specdl.ops.base import Op
 
@@ -43,6 +43,7 @@ class NodeDraft:
     """The layer whose weights a `call` uses, below those that hold it: their names may still change."""
     network: str | None = None
     loop: Loop | None = None
+    init: tuple[InitRule, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +64,7 @@ class FunctionDraft:
     training_outputs: int = 0
     residuals: list[Residual] = field(default_factory=list)
     ties: tuple[Tie, ...] = ()
+    init: tuple[InitRule, ...] = ()
     call: NodeDraft | None = None
     calls_again: list[tuple[FunctionDraft, NodeDraft]] = field(default_factory=list)
     position: int = 0
@@ -229,6 +231,7 @@ def freeze(draft: FunctionDraft, functions: dict[str, Function]) -> None:
                 shares=".".join(layer.name for layer in node.shares) or None,
                 network=node.network,
                 loop=node.loop,
+                init=node.init,
             )
         )
     functions[draft.key] = Function(
@@ -245,4 +248,5 @@ def freeze(draft: FunctionDraft, functions: dict[str, Function]) -> None:
         counted=draft.counted,
         training_outputs=draft.training_outputs,
         ties=draft.ties,
+        init=draft.init,
     )

@@ -145,6 +145,11 @@ class Elaborator(Networks):
             level = str(draft.position)
             draft.position += 1
         else:
+            if entry.init is not None:
+                message = f"this `{kind}` is no level of its own, so it has no `init`"
+                help = f"give it a name, `name = {kind}`, or write `init` beside its layers"
+                place = entry.init_spans.span if entry.init_spans else entry.span
+                self.fail(site.frame, "E0172", message, place, help=help)
             return self.contents(entry, site, numbering=False)
         label = own_name or (kind if kind in {"residual", "branches"} else draft.name)
         group = FunctionDraft(draft.key, label, "group", entry.span, draft, counted=kind == "sequence")

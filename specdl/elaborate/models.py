@@ -10,6 +10,7 @@ from typing import Any
 from specdl.diagnostics import Diagnostics, Note, Span, SpecError, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, Ref
 from specdl.elaborate.elaborator import Elaborator
+from specdl.elaborate.initial import Patterns
 from specdl.elaborate.scopes import Abandoned, EntryScope, Frame, Poisoned, Site
 from specdl.elaborate.ties import Line, find_ties
 from specdl.ir.dims import BATCH, Dim, SymDim, symbol
@@ -55,12 +56,14 @@ class Models:
     def __init__(self, elaborator: Elaborator, depth: int = 0) -> None:
         self.elaborator, self.depth = elaborator, depth
         self.ties: dict[str, list[Line]] = {}
+        self.patterns = Patterns((), elaborator.diagnostics)
 
     def all(self) -> dict[str, Network]:
         """The networks of the spec, in its order, without those that have a mistake."""
         spec = self.elaborator.spec
         made: dict[str, Network | None] = {}
         self.ties = self.checked_ties()
+        self.patterns = self.read_patterns()
         for item in spec.networks:
             self.check_name(item)
             if not isinstance(item.origin, Average):
@@ -68,6 +71,8 @@ class Models:
         for item in spec.networks:  # an average may stand above what it averages
             if isinstance(item.origin, Average):
                 made[item.name] = self.average(item, made)
+        if all(made.values()):
+            self.patterns.finish()
         return {item.name: network for item in spec.networks if (network := made[item.name]) is not None}
 
     def check_name(self, network: NetworkSpec) -> None:
@@ -103,12 +108,28 @@ class Models:
             elaborator.outputs(draft, frame, last, network.outputs, network.spans.child("outputs"), place)
         except (Poisoned, Abandoned):
             return None
-        lines = self.ties.get(network.name)
-        if lines and elaborator.failures == failures:  # else the layers that the lines name may be missing
-            functions = elaborator.finished(draft)
-            prefix = "" if only else f"{network.name}."
-            draft.ties = find_ties(lines, functions[draft.key], functions, elaborator.diagnostics, prefix=prefix)
+        if elaborator.failures == failures:  # else weights may be missing
+            self.special_weights(network.name, draft, "" if only else f"{network.name}.")
         return Network(network, draft, frame, elaborator)
+
+    def special_weights(self, name: str, draft: FunctionDraft, prefix: str) -> None:
+        """Ties weights of a finished network, and says how they begin."""
+        lines, elaborator = self.ties.get(name, ()), self.elaborator
+        if not lines and not self.patterns.rules:
+            return
+        functions = elaborator.finished(draft)
+        function = functions[draft.key]
+        draft.ties = find_ties(lines, function, functions, elaborator.diagnostics, prefix=prefix)
+        draft.init = self.patterns.apply(name, function, functions, draft.ties)
+
+    def read_patterns(self) -> Patterns:
+        """The patterns of `init`."""
+        elaborator, spec = self.elaborator, self.elaborator.spec
+        draft = FunctionDraft("", "", "network", Span(spec.file, 1, 1, 1, 2))
+        scope = EntryScope(Frame(draft, {}, elaborator.home), {}, None)
+        rules = elaborator.rules(spec.init, spec.spans.child("init"), scope)
+        names = [network.name for network in spec.networks] if spec.several else []
+        return Patterns(rules, elaborator.diagnostics, several=names)
 
     def checked_ties(self) -> dict[str, list[Line]]:
         """The lines of `tie` for each network. Where there are several, keys begin with the name of theirs."""

@@ -13,6 +13,7 @@ from typing import Any
 from specdl.diagnostics import Note, did_you_mean
 from specdl.elaborate.calls import BLOCK_STEPS, Calls, frozen
 from specdl.elaborate.drafts import FunctionDraft, Ref
+from specdl.elaborate.initial import Patterns
 from specdl.elaborate.prune import prune
 from specdl.elaborate.scopes import UNKNOWN, Bound, EntryScope, Frame, Home, Poisoned, Site
 from specdl.elaborate.ties import find_ties
@@ -141,10 +142,12 @@ class Networks(Calls):
             draft.outputs.clear()
             return draft
         prune(draft)
-        if spec.ties:
-            functions = self.finished(draft)
-            lines = self.tied(spec.ties, EntryScope(frame, {}, None))
-            draft.ties = find_ties(lines, functions[draft.key], functions, self.diagnostics, whole=False)
+        if spec.ties or spec.init:
+            functions, scope = self.finished(draft), EntryScope(frame, {}, None)
+            function = functions[draft.key]
+            draft.ties = find_ties(self.tied(spec.ties, scope), function, functions, self.diagnostics, whole=False)
+            rules = self.rules(spec.init, spec.spans.child("init"), scope)
+            draft.init = Patterns(rules, self.diagnostics, whole=False).apply(name, function, functions, draft.ties)
         return draft
 
     def check_inputs(

@@ -9,8 +9,10 @@ from typing import Any
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize, maker
 from specdl.elaborate.elsewhere import parameter_advice, value_advice
+from specdl.elaborate.initial import read_rules
 from specdl.elaborate.scopes import ABSENT, UNKNOWN, Absent, Bound, EntryScope, Frame, Home, Poisoned, Site, UnknownType
 from specdl.elaborate.ties import Line
+from specdl.ir.program import InitRule
 from specdl.ir.types import TensorType
 from specdl.ops import OPERATORS
 from specdl.source import SpanTree
@@ -119,6 +121,20 @@ class Resolver:
                 continue
             found.append(Line(alias, key, line))
         return found
+
+    def rules(self, written: Mapping[str, Any], spans: SpanTree, scope: EntryScope) -> list[InitRule]:
+        """The rules of an `init` with their expressions evaluated, without those that have a mistake."""
+        values: dict[str, Any] = {}
+        keys, children = dict(spans.keys), dict(spans.children)
+        for pattern, value in written.items():
+            place = spans.key(pattern)
+            try:
+                name = str(self.resolve(pattern, SpanTree(place, inner=place), scope))
+                values[name] = self.resolve(value, spans.child(pattern), scope)
+            except Poisoned:
+                continue
+            keys[name], children[name] = place, spans.child(pattern)
+        return read_rules(values, SpanTree(spans.span, keys, children), self.diagnostics, scope.frame.notes)
 
     # ---- values --------------------------------------------------------------------------------------
 

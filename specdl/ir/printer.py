@@ -49,6 +49,7 @@ def _function(function: Function) -> str:
         through = f" through {', '.join(names)}" if names else ""
         lines.append(f"  residual %{residual.source} -> {function.nodes[residual.add].name}{through}")
     lines.extend(f"  tie {tie.alias} -> {tie.key}  # line {tie.span.line}" for tie in function.ties)
+    lines.extend(f"  init {rule.pattern}: {rule.initializer}  # line {rule.span.line}" for rule in function.init)
     inference = len(function.outputs) - function.training_outputs
     results = [
         f"{name}: %{value}{'' if index < inference else ' in training'}"
@@ -73,6 +74,7 @@ def _node(node: Node) -> str:
             (f"shares {node.shares}", node.shares is not None),
             ("in training", node.training_only),
             ("skipped", node.skip),
+            (f"init {{{', '.join(f'{rule.pattern}: {rule.initializer}' for rule in node.init)}}}", bool(node.init)),
         )
         if on
     )

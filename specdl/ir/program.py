@@ -20,6 +20,7 @@ from specdl.ir.types import TensorType
 if TYPE_CHECKING:
     from specdl.objectives.schedulers import Scheduler
     from specdl.ops.base import Op
+    from specdl.ops.initializers import Initializer
 
 FunctionKind = Literal["network", "block", "group", "iteration", "step", "sample", "loop"]
 """What a function was in the spec.
@@ -30,6 +31,20 @@ run-time loop.
 
 Mode = Literal["train", "eval"]
 """The mode of a network while a step runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class InitRule:
+    """How weights begin: those whose key (below a node or function) matches `pattern`, in which `*` is any text."""
+
+    pattern: str
+    initializer: Initializer
+    span: Span
+
+    @property
+    def meaning(self) -> tuple[str, Initializer]:
+        """The rule apart from its place."""
+        return self.pattern, self.initializer
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,8 @@ class Node:
     training_only: bool = False
     skip: bool = False
     """Nothing needs its value: the layer exists (its weights are keys), but it is not run."""
+    init: tuple[InitRule, ...] = ()
+    """How its weights begin, by their keys below this node; where they don't begin as its operator has them."""
 
     @property
     def callee_name(self) -> str:
@@ -81,7 +98,8 @@ class Function:
     `labels` are the spec's own names of values where they differ from the unique ones.
     `outputs` are values (of this function); `output_names` are what callers and users call them;
     `training_outputs` says how many of them, at the end, exist only in training. `ties` are weights below this
-    function that are one weight.
+    function that are one weight; `init` says how weights below it begin, where no layer says so itself: later rules
+    win.
     """
 
     key: str
@@ -97,6 +115,7 @@ class Function:
     counted: bool = False
     training_outputs: int = 0
     ties: tuple[Tie, ...] = ()
+    init: tuple[InitRule, ...] = ()
 
     def types(self) -> dict[str, TensorType]:
         """The type of every value of this function, by name."""
@@ -276,8 +295,13 @@ def _function_looks(program: Program, function: Function, known: dict[str, Hasha
             if isinstance(node.callee, str):
                 callee = _function_looks(program, program.functions[node.callee], known)
             inputs = tuple(values.get(name) for name in node.inputs)
-            nodes.append((node.name, callee, inputs, node.types, node.shares, node.training_only, node.skip))
+            rules = tuple(rule.meaning for rule in node.init)
+            nodes.append((node.name, callee, inputs, node.types, node.shares, node.training_only, node.skip, rules))
         outputs = tuple(values[name] for name in function.outputs)
         types = tuple(value.type for value in function.inputs)
-        found = known[function.key] = hash((types, tuple(nodes), outputs, function.training_outputs))
+        special = (
+            tuple((tie.alias, tie.key) for tie in function.ties),
+            tuple(rule.meaning for rule in function.init),
+        )
+        found = known[function.key] = hash((types, tuple(nodes), outputs, function.training_outputs, special))
     return found

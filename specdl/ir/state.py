@@ -5,12 +5,13 @@ A tied weight has several keys: the one that stores it, and aliases.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from specdl.diagnostics import Span
-from specdl.ir.program import Function, Node
+from specdl.ir.program import Function, InitRule, Node
 from specdl.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def stored(functions: Mapping[str, Function], function: Function, prefix: str = 
     under each key that a layer owns.
     """
     types = function.types()
-    for node in function.nodes:
+    # A module's own parameters and buffers come before those of its layers.
+    for node in sorted(function.nodes, key=_order):
         if node.shares is not None or node.network is not None:
             continue
         path = f"{prefix}{node.name}"
@@ -40,6 +42,12 @@ def stored(functions: Mapping[str, Function], function: Function, prefix: str = 
             continue
         for weight in own_weights(node, types):
             yield Stored(f"{path}.{weight.name}" if weight.name else path, weight, node.span)
+
+
+def _order(node: Node) -> int:
+    if isinstance(node.callee, str) or not node.callee.stored:
+        return 2
+    return 1 if any(weight.buffer for weight in node.callee.weights()) else 0
 
 
 def own_weights(node: Node, types: Mapping[str, TensorType]) -> tuple[Weight, ...]:
@@ -72,4 +80,48 @@ def aliases(functions: Mapping[str, Function], function: Function, prefix: str =
     return found
 
 
-__all__ = ["Stored", "aliases", "find", "own_weights", "stored"]
+def parameter_keys(functions: Mapping[str, Function], function: Function) -> dict[str, tuple[str, Stored]]:
+    """The learned weights below a function, each once: by the name that PyTorch gives it, its key.
+
+    Ties below the function are already made, so of a tied weight PyTorch gives the first name alone; its key is the
+    one under which it is stored. The function's own ties are not yet made.
+    """
+    tied = aliases(functions, replace(function, ties=()))
+    found: dict[str, tuple[str, Stored]] = {}
+    seen: set[str] = set()
+    for item in stored(functions, function):
+        key = tied.get(item.key, item.key)
+        if not item.weight.buffer and key not in seen:
+            seen.add(key)
+            found[item.key] = key, item
+    return found
+
+
+def rule_for(rules: Sequence[InitRule], key: str) -> InitRule | None:
+    """The rule that says how the weight of this key begins: the last one that matches."""
+    return next((rule for rule in reversed(rules) if fnmatchcase(key, rule.pattern)), None)
+
+
+def said_by_layers(functions: Mapping[str, Function], function: Function, prefix: str = "") -> set[str]:
+    """The keys of the weights below a function of which a layer says itself how they begin: no pattern changes them."""
+    found: set[str] = set()
+    types = function.types()
+    for node in function.nodes:
+        if node.shares is not None or node.network is not None:
+            continue
+        path = f"{prefix}{node.name}"
+        if isinstance(node.callee, str):
+            callee = functions[node.callee]
+            inner = said_by_layers(functions, callee)
+            if node.init:
+                inner.update(key for key, _ in parameter_keys(functions, callee).values() if rule_for(node.init, key))
+            found.update(f"{path}.{key}" for key in inner)
+        elif node.callee.stored:
+            found.update({path} if getattr(node.callee, "init", None) is not None else ())
+        elif node.init:
+            names = (weight.name for weight in own_weights(node, types) if rule_for(node.init, weight.name))
+            found.update(f"{path}.{name}" for name in names)
+    return found
+
+
+__all__ = ["Stored", "aliases", "find", "own_weights", "parameter_keys", "rule_for", "said_by_layers", "stored"]

@@ -32,12 +32,15 @@ class _Stored(Op):
     holder: ClassVar[str]
 
     shape: Sizes = Field(description="The whole shape, as written.")
-    init: Init = Field(default=Initializer("zeros"), description="The numbers to begin with.")
+    init: Init | None = Field(
+        default=None, description="The numbers to begin with: zeros, unless the spec's `init` has a pattern for it."
+    )
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         sizes = self._static()
-        if not self.init.fits(sizes):
-            raise TypeRuleError(f"`{self.init.name}` can't fill a tensor of shape {list(sizes)}", argument="init")
+        if self.init is not None and (needed := self.init.needs(sizes)) is not None:
+            message = f"`{self.init.name}` can't fill a tensor of shape {list(sizes)}: it needs {needed}"
+            raise TypeRuleError(message, argument="init")
         return (TensorType(sizes),)
 
     def _static(self) -> tuple[int, ...]:
@@ -52,7 +55,7 @@ class _Stored(Op):
         return (Weight("", self._static(), buffer=self.buffer),)
 
     def torch_module(self, *types: TensorType) -> Call | None:
-        return Call(self.holder, (self.init.tensor(self._static()),))
+        return Call(self.holder, ((self.init or Initializer("zeros")).tensor(self._static()),))
 
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
         return (graph.weight(""),)

@@ -45,7 +45,8 @@ def _form(function: Function) -> Hashable:
         inputs = tuple(None if name is None else numbers[name] for name in node.inputs)
         for name in node.outputs:
             numbers[name] = len(numbers)
-        nodes.append((node.name, node.callee, inputs, len(node.outputs), node.shares, node.network, node.loop))
+        init = tuple(rule.meaning for rule in node.init)
+        nodes.append((node.name, node.callee, inputs, len(node.outputs), node.shares, node.network, node.loop, init))
     return (
         # A block keeps its name in the ejected source; a group's name is its caller's business.
         function.name if function.kind == "block" else function.kind,
@@ -54,4 +55,5 @@ def _form(function: Function) -> Hashable:
         tuple(numbers[name] for name in function.outputs),
         function.counted,
         tuple((tie.alias, tie.key) for tie in function.ties),
+        tuple(rule.meaning for rule in function.init),
     )

@@ -16,6 +16,7 @@ from specdl.diagnostics import Diagnostics, Note, Span
 from specdl.source import SpanTree, resolve_scalar
 from specdl.spec.expressions import ExpressionError, closing, pieces
 from specdl.spec.habits import entry_help, list_help
+from specdl.spec.validate import show
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +58,21 @@ class Entry:
     given_spans: SpanTree | None = None
     when: Any = True
     when_spans: SpanTree | None = None
+    init: Mapping[str, Any] | None = None
+    init_spans: SpanTree | None = None
 
 
 STRUCTURAL = ("sequence", "repeat", "for", "residual", "branches", "use", "call", "compute", "rearrange")
+LEVELS = ("sequence", "repeat", "for", "residual", "branches")
+"""Those of which each is a level of its own where it has a name or a number."""
 _EXTRA_KEYS: dict[str, tuple[str, ...]] = {
     "repeat": ("body",),
     "for": ("body",),
     "branches": ("merge",),
     "use": ("with",),
 }
-_RESERVED = {"when", "body", "merge", "with"}
+BESIDE = frozenset({"when", "init", "body", "merge", "with"})
+"""The keys that may stand beside an operator in an entry."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _NAME_WITH_EXPRESSIONS = re.compile(r"(?:[A-Za-z0-9_]|\$[A-Za-z_][A-Za-z0-9_]*|\$\(.*\))+\Z", re.DOTALL)
 _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.(?:[A-Za-z0-9_]+|\*))*\Z")
@@ -117,7 +123,7 @@ def parse_entry(data: Any, spans: SpanTree, diagnostics: Diagnostics) -> Entry |
             else None,
         )
         return None
-    heads = [key for key in data if key not in _RESERVED]
+    heads = [key for key in data if key not in BESIDE]
     if not heads:
         diagnostics.add("E0103", f"this entry has `{next(iter(data), '')}` but no operator", spans.span)
         return None
@@ -164,9 +170,9 @@ def _build(
         return None
     targets, operator, inputs = parsed
     name = operator.value
-    allowed = ("when", *_EXTRA_KEYS.get(name, ()))
+    allowed = ("when", "init", *_EXTRA_KEYS.get(name, ()))
     for key in extra:
-        if key in _RESERVED and key not in allowed:
+        if key in BESIDE and key not in allowed:
             diagnostics.add("E0101", f"`{name}` has no `{key}`", tree.key(key), help=_extra_help(key))
     body: tuple[Entry, ...] = ()
     paths: tuple[tuple[Entry, ...], ...] = ()
@@ -207,7 +213,31 @@ def _build(
         given_spans=tree.child("with"),
         when=extra.get("when", True),
         when_spans=tree.child("when"),
+        init=None if "init" not in extra else _init(name, extra["init"], tree, diagnostics),
+        init_spans=tree.child("init"),
     )
+
+
+_WITHOUT_WEIGHTS = {
+    "call": "it runs a layer with that layer's weights: write `init` there",
+    "compute": "it has no weights",
+    "rearrange": "it has no weights",
+    "parameter": "its `init` stands among its arguments: `{shape: [8], init: zeros}`",
+    "buffer": "its `init` stands among its arguments: `{shape: [8], init: zeros}`",
+}
+
+
+def _init(name: str, data: Any, tree: SpanTree, diagnostics: Diagnostics) -> Mapping[str, Any] | None:
+    """What stands beside an entry as `init`: initializers by the names of weights."""
+    help = _WITHOUT_WEIGHTS.get(name)
+    if help is not None:
+        diagnostics.add("E0172", f"`{name}` has no `init` beside it", tree.key("init"), help=help)
+        return None
+    if isinstance(data, Mapping) and data:
+        return data
+    help = f"say of which: `init: {{weight: {data}}}`" if isinstance(data, str) else "e.g. `init: {weight: zeros}`"
+    diagnostics.add("E0172", f"`init` has an initializer for each weight, got {show(data)}", tree.at("init"), help=help)
+    return None
 
 
 def _extra_help(key: str) -> str:

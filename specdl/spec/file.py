@@ -66,6 +66,9 @@ class SpecFile(BaseModel):
     steps: list[Any] | None = Field(default=None, description="Training steps: graphs over the batch and the networks.")
     sample: Any = Field(default=None, description="How samples are made of the trained networks.")
     tie: Any = Field(default=None, description="Weights that are one: a list of `alias: weight`, both keys.")
+    init: Any = Field(
+        default=None, description="How weights begin: patterns of their keys with initializers; later ones win."
+    )
     data: Any = Field(default=None, description="Where examples come from, and in which batches.")
     loss: Any = Field(default=None, description="The loss of the last output against the label.")
     losses: list[Any] | None = Field(default=None, description="Terms of the loss, as entries over values and fields.")
@@ -93,7 +96,7 @@ class BlockFile(BaseModel):
     layers: list[Any] = Field(description="The layers.")
 
 
-_LATER = ("init", "weights", "freeze", "budget")
+_LATER = ("weights", "freeze", "budget")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,7 @@ class Spec:
     losses: tuple[Entry, ...] | None
     loss: Any
     ties: tuple[TieSpec, ...]
+    init: Mapping[str, Any]
     sections: Mapping[str, Any]
     data: Mapping[str, Any]
     spans: SpanTree
@@ -259,6 +263,7 @@ def parse_file(
         else parse_entries(file.losses, spans.child("losses"), diagnostics, where="losses"),
         loss=file.loss,
         ties=() if file.tie is None else parse_ties(file.tie, spans.child("tie"), diagnostics),
+        init=_init(file.init, spans, diagnostics),
         sections={key: data[key] for key in SECTIONS if data.get(key) is not None},
         data=data,
         spans=spans,
@@ -308,6 +313,14 @@ def _networks(
             )
     layers = parse_entries(file.layers, spans.child("layers"), diagnostics, where="layers")
     return (NetworkSpec(NETWORK, file.inputs or {}, file.outputs, layers, spans, spans.key("layers")),)
+
+
+def _init(data: Any, spans: SpanTree, diagnostics: Diagnostics) -> Mapping[str, Any]:
+    if data is None or isinstance(data, Mapping):
+        return data or {}
+    message = f"`init` maps patterns of keys to initializers, got {show(data)}"
+    diagnostics.add("E0171", message, spans.at("init"), help='e.g. `init: {"*.weight": {normal: {std: 0.02}}}`')
+    return {}
 
 
 _REQUIRED_HELP = {"inputs": "e.g. `inputs: {image: [3, 224, 224]}`", "layers": "a list with one layer a line"}

@@ -12,10 +12,10 @@ last word.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from specdl.data.sources import SOURCES
 from specdl.data.transforms import TRANSFORMS
@@ -25,9 +25,11 @@ from specdl.objectives.metrics import METRICS
 from specdl.objectives.optimizers import OPTIMIZERS, Group
 from specdl.objectives.schedulers import SCHEDULERS
 from specdl.ops import OPERATORS
+from specdl.ops.initializers import Init
+from specdl.spec.data import DataSection
 from specdl.spec.file import LANGUAGE_VERSION, BlockFile, SpecFile
 from specdl.spec.models import AverageFile, NetworkFile, SampleFile, StepFile, TrainedFile
-from specdl.spec.recipe import DataSection, Train
+from specdl.spec.recipe import Train
 
 Schema = dict[str, Any]
 
@@ -58,6 +60,7 @@ _STRUCTURE: dict[str, str] = {
 
 _BESIDE: dict[str, str] = {
     "when": "A condition, decided when the spec is compiled. Where it is false, the entry isn't there.",
+    "init": "How its weights begin: an initializer for each, such as `{weight: {normal: {std: 0.02}}}`.",
     "body": "The layers of a `repeat` or `for`.",
     "merge": "How `branches` come together: `concat`, `add`, `mul` or any operator over several values.",
     "with": "The arguments of `use`.",
@@ -76,6 +79,7 @@ def json_schema() -> Schema:
         "blocks": {"type": "object", "additionalProperties": {"$ref": "#/definitions/block"}},
         "layers": layers,
         "tie": _ties(),
+        "init": _initial(),
         "losses": _entries("loss", LOSSES, definitions, more=_LOSS_WEIGHT, others=True),
         "loss": _chosen("loss", LOSSES, definitions, more=_LOSS_WEIGHT),
         "metrics": _entries("metric", METRICS, definitions),
@@ -108,7 +112,7 @@ def json_schema() -> Schema:
         "$schema": DIALECT,
         "title": "specdl",
         "description": "A neural network, and how it is trained, in one file.",
-        **_file(SpecFile, sections),
+        **{key: value for key, value in _file(SpecFile, sections).items() if key != "required"},
         **_needed(),
         "definitions": definitions,
     }
@@ -141,11 +145,16 @@ def schema_text() -> str:
 
 
 def _needed() -> Schema:
-    """A spec has `inputs` and `layers`, unless a key says that they stand elsewhere."""
-    elsewhere = [{"required": [key]} for key in ("models", "extends", "imports") if key in SpecFile.model_fields]
-    if not elsewhere:
-        return {"required": ["specdl", "inputs", "layers"]}
-    return {"if": {"not": {"anyOf": elsewhere}}, "then": {"required": ["inputs", "layers"]}}
+    """A spec has its version, `inputs` and `layers`, unless a key says that they stand elsewhere."""
+    elsewhere = [{"required": [key]} for key in ("models", "blocks")]
+    return {
+        "if": {"not": {"required": ["extends"]}},
+        "then": {
+            "required": ["specdl"],
+            "if": {"not": {"anyOf": elsewhere}},
+            "then": {"required": ["inputs", "layers"]},
+        },
+    }
 
 
 def _file(cls: type[BaseModel], parts: Mapping[str, Schema]) -> Schema:
@@ -187,6 +196,12 @@ def _inputs(minimum: int = 1) -> Schema:
 def _ties() -> Schema:
     key = {"type": "string", "description": "The weight that is stored: a layer's path and the weight's name."}
     return {"type": "array", "items": {"type": "object", "minProperties": 1, "additionalProperties": key}}
+
+
+def _initial() -> Schema:
+    """Patterns of keys with initializers."""
+    initializer = _flat(TypeAdapter(Init).json_schema(), {})
+    return {"type": "object", "additionalProperties": initializer}
 
 
 # ---- entries -----------------------------------------------------------------------------------------
@@ -318,6 +333,7 @@ def _structure(layers: str, definitions: Schema) -> dict[str, Schema]:
 def _beside() -> Schema:
     shapes: dict[str, Schema] = {
         "when": _condition(),
+        "init": {**_initial(), "minProperties": 1},
         "body": {"$ref": "#/definitions/layers"},
         "merge": {"type": "string", "examples": ["concat", "add", "mul"]},
         "with": {"type": ["object", "string", "null"], "pattern": EXPRESSION},
@@ -327,18 +343,17 @@ def _beside() -> Schema:
 
 def _one_operator() -> Schema:
     """Bounds on the keys of an entry: one operator, and of what may stand beside it no more than belongs there."""
-    second = {"anyOf": [{"required": [key]} for key in ("body", "merge", "with")]}
-    condition: Schema = {"required": ["when"]}
+    second: Schema = {"anyOf": [{"required": [key]} for key in ("body", "merge", "with")]}
+    beside = [second, *({"required": [key]} for key in ("when", "init"))]
+    return {**_counted(beside, 1), "dependencies": {"repeat": ["body"], "for": ["body"]}}
 
-    def count(most: int) -> Schema:
+
+def _counted(beside: Sequence[Schema], most: int) -> Schema:
+    """Exactly so many keys, and one more for each of what may stand beside them."""
+    if not beside:
         return {"minProperties": most, "maxProperties": most}
-
-    return {
-        "if": second,
-        "then": {"if": condition, "then": count(3), "else": count(2)},
-        "else": {"if": condition, "then": count(2), "else": count(1)},
-        "dependencies": {"repeat": ["body"], "for": ["body"]},
-    }
+    first, *rest = beside
+    return {"if": first, "then": _counted(rest, most + 1), "else": _counted(rest, most)}
 
 
 # ---- arguments ---------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from specdl.diagnostics import Diagnostic, Diagnostics, Span, SpecError
 from specdl.ir.program import Function
 from specdl.source import SpanTree
 from specdl.spec.binding import Unbindable, bind_text
-from specdl.spec.entries import parse_head
+from specdl.spec.entries import BESIDE, parse_head
 from specdl.spec.file import Imported, Spec, SpecFile
 from specdl.spec.linking import identifier
 
@@ -102,6 +102,8 @@ class _Merged:
         return self.names[key]
 
     def _network(self, spec: Spec, given: dict[str, Any]) -> dict[str, Any]:
+        if spec.ties or spec.init:
+            raise Unbindable(f"`{spec.file}` ties weights or says how they begin, which a block can't")
         variant, wanted = given.pop("variant", None), given.pop("outputs", None)
         chosen = {} if variant is None else dict(spec.data.get("variants", {}).get(variant) or {})
         given = {**chosen, **given}
@@ -196,7 +198,8 @@ class _File:
         if isinstance(value, list):
             return [self.value(item, hidden) for item in value]
         if isinstance(value, Mapping):
-            return {key: self.value(item, hidden) for key, item in value.items()}
+            bound = {key: bind_text(key, self.values, hidden) if "$" in str(key) else key for key in value}
+            return {bound[key]: self.value(item, hidden) for key, item in value.items()}
         return value
 
     # ---- entries -------------------------------------------------------------------------------------
@@ -210,7 +213,7 @@ class _File:
         if isinstance(item, str):
             head, found = self.head(item, None, hidden)
             return head if found is None else {head: found}
-        heads = [key for key in item if key not in ("when", "body", "merge", "with")]
+        heads = [key for key in item if key not in BESIDE]
         (head,) = heads
         operator = _operator(head)
         inner = (*hidden, *_LOOP, *(item[head] if isinstance(item[head], Mapping) and operator == "for" else ()))

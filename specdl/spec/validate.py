@@ -32,14 +32,15 @@ def validate(
     notes: tuple[Note, ...] = (),
     noun: str = "argument",
     hint: Hint | None = None,
+    context: Mapping[str, Any] | None = None,
 ) -> Model | None:
     """An instance of `cls`, or None after its mistakes were recorded.
 
     `what` names the thing in messages (`conv2d`), `noun` its fields; `spans` is the tree of `data`; `hint`
-    knows what a wrong value may be meant to be.
+    knows what a wrong value may be meant to be; `context` is what pydantic tells the validators of `cls`.
     """
     try:
-        return cls.model_validate(data)
+        return cls.model_validate(data, context=context)
     except ValidationError as error:
         items = error.errors(include_url=False)
         meant = {

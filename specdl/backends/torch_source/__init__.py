@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from specdl.backends.torch_source.classes import Builder, Child, SourceClass, folded, is_stored, sequential
-from specdl.backends.torch_source.constructor import ties
+from specdl.backends.torch_source.constructor import fillings, patterns, ties
 from specdl.backends.torch_source.forward import Line
 from specdl.backends.torch_source.steps import LAYERS, StepSource, emit_sample, emit_step
 from specdl.backends.torch_source.support import support_class
@@ -105,7 +105,11 @@ def _write_class(out: _Writer, builder: Builder, made: SourceClass) -> None:
             out.add("        super().__init__()")
             for child, call in calls:
                 out.add(*_assignment(child, call), span=child.node.span)
-        for text, span in ties(builder, shape):
+        for text, span in [
+            *fillings(builder, shape, made.expressions),
+            *patterns(builder, shape.function, shape.function.init),
+            *ties(builder, shape),
+        ]:
             out.add(f"        {text}", span=span)
     if shape.forward is not None:
         if has_init:
@@ -172,6 +176,8 @@ def _imports(code: str) -> Iterable[str]:
     standard = [f"import {name}" for name in ("math",) if f"{name}." in code]
     if "OrderedDict(" in code:
         standard.append("from collections import OrderedDict")
+    if "fnmatchcase(" in code:
+        standard.append("from fnmatch import fnmatchcase")
     if standard:
         yield from standard
         yield ""

@@ -11,23 +11,16 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from specdl.backends.torch_source.constructor import extended
+from specdl.backends.torch_source.constructor import LOOP_NAMES, Slot, extended
 from specdl.backends.torch_source.forward import Forward, equal_runs, write_forward
 from specdl.backends.torch_source.text import Repeat, Verbatim, class_name, plain_name, variable_name
 from specdl.ir.program import Function, Node, Program
+from specdl.ir.state import own_weights, rule_for
 from specdl.ir.types import TensorType
 from specdl.ops.base import Call, Op
 
 Form = Literal["sequential", "list", "module", "dict"]
 """What a function is in PyTorch: a chain, a class over `nn.ModuleList`, `nn.Module` or `nn.ModuleDict`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A number in a constructor that may differ between the functions of a class."""
-
-    node: str
-    argument: str
 
 
 @dataclass(slots=True)
@@ -50,6 +43,8 @@ class Shape:
     numbers: dict[Slot, Any]
     defaults: dict[Slot, Any]
     key: Hashable
+    fills: dict[str, list[tuple[str, Call]]] = field(default_factory=dict)
+    """Of layers that say how their weights begin: the weights' names, and the calls with `Slot`s for numbers."""
 
 
 @dataclass(slots=True)
@@ -99,8 +94,13 @@ class Builder:
         defaults: dict[Slot, Any] = {}
         if self.is_chain(function):
             children = [Child(node, node.name, self.made(node, types, numbers, defaults)) for node in function.nodes]
-            key: Hashable = ("sequential", tuple((child.name, self.skeleton(child)) for child in children))
-            return self.keyed(Shape(function, "sequential", children, None, numbers, defaults, key))
+            fills = self.fills(function, numbers)
+            key: Hashable = (
+                "sequential",
+                tuple((child.name, self.skeleton(child)) for child in children),
+                _key_of(fills),
+            )
+            return self.keyed(Shape(function, "sequential", children, None, numbers, defaults, key, fills))
         owners = [
             node
             for node in function.nodes
@@ -116,8 +116,36 @@ class Builder:
         text = tuple((line.text, line.training_only, line.indent) for line in forward.lines)
         own = function.name if function.kind != "iteration" else "iteration"
         ties = tuple((tie.alias, tie.key) for tie in function.ties)
-        key = (own, form, skeleton, forward.inputs, text, ties)
-        return self.keyed(Shape(function, form, children, forward, numbers, defaults, key))
+        fills = self.fills(function, numbers)
+        key = (
+            own,
+            form,
+            skeleton,
+            forward.inputs,
+            text,
+            ties,
+            tuple(rule.meaning for rule in function.init),
+            _key_of(fills),
+        )
+        return self.keyed(Shape(function, form, children, forward, numbers, defaults, key, fills))
+
+    def fills(self, function: Function, numbers: dict[Slot, Any]) -> dict[str, list[tuple[str, Call]]]:
+        """How the weights of a function's layers begin, where these say so themselves."""
+        found: dict[str, list[tuple[str, Call]]] = {}
+        types = function.types()
+        for node in function.nodes:
+            if not node.init or isinstance(node.callee, str):
+                continue
+            for weight in own_weights(node, types):
+                rule = None if weight.buffer else rule_for(node.init, weight.name)
+                if rule is None:
+                    continue
+                call = rule.initializer.fill(None)
+                slots = {name: Slot(node.name, f"{weight.name}_{name}") for name, _ in call.keywords}
+                numbers.update({slots[name]: value for name, value in call.keywords})
+                named = tuple(slots.items())
+                found.setdefault(node.name, []).append((weight.name, Call(call.function, (), named)))
+        return found
 
     def keyed(self, shape: Shape) -> Shape:
         """Gives each different shape an id, by which its callers' keys are made."""
@@ -244,7 +272,7 @@ class Builder:
         """A child without its numbers."""
         if isinstance(child.call, str):
             shape = self.shapes[child.call]
-            return ("function", self.ids.get(shape.key, shape.key))
+            return ("function", self.ids.get(shape.key, shape.key), tuple(rule.meaning for rule in child.node.init))
         call, _ = child.call
         named = tuple((name, _structure(item)) for name, item in call.keywords)
         return ("operator", call.function, named, *(_structure(item) for item in call.arguments))
@@ -363,7 +391,7 @@ class Builder:
         """The block's own parameter where its values are these, else the argument's name."""
         for name in made.first.function.parameters:
             values = tuple(_key(shape.function.parameters.get(name)) for shape in made.shapes)
-            if values == column and variable_name(name) and name not in chosen:
+            if values == column and variable_name(name) and name not in chosen and name not in LOOP_NAMES:
                 return name
         layer = slot.node.replace("/", "_")
         options = [slot.argument, f"{layer}_{slot.argument}"]
@@ -504,6 +532,11 @@ def _filled(item: Any, expressions: Mapping[Slot, Any], shape: Shape) -> Any:
     if isinstance(item, tuple):
         return tuple(_filled(part, expressions, shape) for part in item)
     return item
+
+
+def _key_of(fills: Mapping[str, list[tuple[str, Call]]]) -> Hashable:
+    """What some weights are filled with, without the numbers."""
+    return tuple((name, tuple((weight, call) for weight, call in calls)) for name, calls in fills.items())
 
 
 def _key(value: Any) -> Hashable:

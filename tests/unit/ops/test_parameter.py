@@ -40,6 +40,7 @@ def _evaluate(text: str) -> Any:
         ("xavier_uniform", "nn.init.xavier_uniform_(torch.empty(1, 8))"),
         ("orthogonal", "nn.init.orthogonal_(torch.empty(1, 8))"),
         ("eye", "nn.init.eye_(torch.empty(1, 8))"),
+        ({"sparse": {"sparsity": 0.5}}, "nn.init.sparse_(torch.empty(1, 8), sparsity=0.5)"),
     ],
 )
 def test_initializers(init: Any, text: str) -> None:
@@ -62,7 +63,8 @@ def test_every_default_of_an_initializer_is_pytorchs() -> None:
         signature = inspect.signature(getattr(nn.init, f"{name}_")).parameters
         for argument, default in arguments.items():
             if name != "constant":  # its number is always written
-                assert signature[argument].default == default, f"{name}.{argument}"
+                wanted = inspect.Parameter.empty if default is None else default
+                assert signature[argument].default == wanted, f"{name}.{argument}"
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,12 @@ def test_every_default_of_an_initializer_is_pytorchs() -> None:
         ({"normal": 3}, "a mapping"),
         ([1, 2], "expected a number, a name"),
         (True, "expected a number, a name"),
+        ("sparse", "`sparse` needs `sparsity`"),
+        ({"normal": {"std": -1}}, "`std` of `normal` can't be -1"),
+        ({"dirac": {"groups": 1.5}}, "must be an integer"),
+        ({"kaiming_normal": {"mode": "fan_inn"}}, "must be one of fan_in, fan_out"),
+        ("glorot_uniform", "write `xavier_uniform`"),
+        ("trunc_normal_", "write `trunc_normal`"),
     ],
 )
 def test_wrong_initializers(init: Any, message: str) -> None:
@@ -84,6 +92,8 @@ def test_wrong_initializers(init: Any, message: str) -> None:
 def test_an_initializer_for_matrices_needs_one() -> None:
     with pytest.raises(TypeRuleError, match="can't fill"):
         make(Parameter, {"shape": [8], "init": "xavier_uniform"}).infer()
+    with pytest.raises(TypeRuleError, match="it needs three to five axes"):
+        make(Parameter, {"shape": [8, 8], "init": "dirac"}).infer()
 
 
 def test_a_shape_must_be_known() -> None:
