@@ -6,7 +6,6 @@ value becomes one of unknown type, whatever reads it stays silent, and every ind
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,17 +13,19 @@ from typing import Any
 from specdl.diagnostics import Note
 from specdl.elaborate.calls import MAX_FAILURES, MAX_LAYERS, MAX_NESTING, MAX_STEPS
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
+from specdl.elaborate.hints import without_dollars
 from specdl.elaborate.networks import Networks
 from specdl.elaborate.scopes import Abandoned, Absent, Bound, Poisoned, Site, UnknownType
+from specdl.elaborate.shapes import Tracer, origin_notes, residual_help
 from specdl.ir.dims import SymDim
 from specdl.ir.program import Residual
 from specdl.ops import OPERATORS
 from specdl.source import SpanTree
-from specdl.spec.entries import Entry, unknown_operator_help
+from specdl.spec.entries import Entry
 from specdl.spec.expressions import ExpressionError, substitute
+from specdl.spec.habits import operator_help
 from specdl.spec.validate import show
 
-_DOLLAR = re.compile(r"\$\(?([A-Za-z_][A-Za-z0-9_]*)\)?")
 _LOOPS = {"repeat", "for"}
 _STRUCTURES = {"sequence", "repeat", "for", "residual", "branches"}
 
@@ -112,7 +113,7 @@ class Elaborator(Networks):
         help = "write a condition: `when: $(stride != 1)`"
         if isinstance(written, str) and "$" in written and isinstance(value, str):
             value = written  # the same in every iteration
-            help = f"the whole condition stands in `$( )`: `when: $({_DOLLAR.sub(chr(92) + '1', written)})`"
+            help = f"the whole condition stands in `$( )`: `when: $({without_dollars(written)})`"
         message = f"`when` must be true or false, got {show(value)}"
         self.fail(site.frame, "E0402", message, spans.span, help=help)
         return None
@@ -307,22 +308,12 @@ class Elaborator(Networks):
 
     def residual_mismatch(self, entry: Entry, body: Ref, shortcut: Ref, site: Site) -> Poisoned:
         """Records that the two paths of a residual don't fit, and how to mend it."""
-        help = None
-        after, before = body.type, shortcut.type
-        assert after is not None
-        assert before is not None
-        if entry.shortcut is None and after.rank == before.rank == 4:
-            small, large = after.shape[2], before.shape[2]
-            halves = isinstance(small, int) and isinstance(large, int) and small < large and small
-            stride = f", stride: {-(-large // small)}" if halves and isinstance(small, int) else ""
-            help = (
-                "give the residual a `shortcut`, e.g. "
-                f"`shortcut: [conv2d: {{out_channels: {after.shape[1]}, kernel_size: 1{stride}}}]`"
-            )
-        notes = [Note(f"the body gives {after} here", body.span)]
+        tracer = Tracer(self.function_of)
+        help = None if entry.shortcut is not None else residual_help(tracer, body, shortcut)
+        notes = origin_notes(tracer, body, shortcut)
         if entry.shortcut is not None:
-            notes.append(Note(f"the shortcut gives {before} here", shortcut.span))
-        message = f"shapes don't match: the residual's body gives {after}, its shortcut {before}"
+            notes += origin_notes(tracer, shortcut, body)
+        message = f"shapes don't match: the residual's body gives {body.type}, its shortcut {shortcut.type}"
         return self.fail(site.frame, "E0204", message, entry.operator.span, notes=notes, help=help)
 
     def branches(self, entry: Entry, site: Site, numbering: bool) -> Bound:
@@ -350,7 +341,7 @@ class Elaborator(Networks):
         cls = OPERATORS.get(name)
         if cls is None or not cls.inputs or not (cls.inputs[0].startswith("*") or len(cls.inputs) == len(paths)):
             merges = ["concat", "add", "mul", "stack"]
-            help = unknown_operator_help(name, merges) or f"e.g. {', '.join(f'`{item}`' for item in merges)}"
+            help = operator_help(name, merges) or f"e.g. {', '.join(f'`{item}`' for item in merges)}"
             raise self.fail(
                 site.frame, "E0205", f"`{name}` can't merge {len(paths)} paths", entry.merge.span, help=help
             )

@@ -68,7 +68,7 @@ class TestWrongRuns:
     def test_a_spec_that_is_broken(self, specdl: Command, words: tuple[str, ...], trained: Path) -> None:
         shutil.copytree(trained, "run")
         Path("run/spec.yaml").write_text("specdl: [1\n")
-        one_error(self.use(specdl, words, "run"), "E0004", "run/spec.yaml:")
+        one_error(self.use(specdl, words, "run"), "E0152", "run/spec.yaml:")
 
 
 @pytest.mark.parametrize("command", ["eval", "predict"])
