@@ -17,8 +17,9 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from specdl.data.fields import FieldSpec
 from specdl.data.sources import SOURCES
-from specdl.data.transforms import TRANSFORMS
+from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS
 from specdl.ir.types import DTYPES
 from specdl.objectives.losses import LOSSES
 from specdl.objectives.metrics import METRICS
@@ -272,6 +273,7 @@ def _calls(
 
 def _headed(name: str) -> str:
     """The pattern of a head that gives this operator a name, inputs or both."""
+    name = name.replace(".", r"\.")  # `cv2.canny`
     return rf"^(?:.*=\s*{name}\s*(?:\(.*\))?|{name}\s*\(.*\))\s*$"
 
 
@@ -427,10 +429,19 @@ def _weights() -> Schema:
 
 def _data(definitions: Schema) -> Schema:
     found = _mapping(DataSection)
-    found["properties"]["source"] |= _chosen("source", SOURCES, definitions)
-    found["properties"]["transforms"] = {
-        **_described(found["properties"]["transforms"]),
-        **_entries("transform", TRANSFORMS, definitions),
+    parts = found["properties"]
+    source = _chosen("source", SOURCES, definitions)
+    sets = SOURCES["torchvision"].model_json_schema()["properties"]["name"]["enum"]
+    source["anyOf"].insert(-2, {"enum": [f"torchvision:{name}" for name in sets]})
+    parts["source"] |= source
+    for key, table in (("transforms", TRANSFORMS), ("batch_transforms", TRANSFORMS | BATCH_TRANSFORMS)):
+        parts[key] = {**_described(parts[key]), **_entries(key.removesuffix("s"), table, definitions)}
+    field = _mapping(FieldSpec)
+    shape = {key: value for key, value in field["properties"]["shape"].items() if key not in _NOTES}
+    parts["fields"] = {
+        **_described(parts["fields"]),
+        "type": "object",
+        "additionalProperties": _union([{**field, "type": "object"}, shape]),
     }
     return found
 
