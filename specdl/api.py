@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -107,17 +107,19 @@ class Model:
         verify: bool = True,
         opset: int | None = None,
         network: str | None = None,
+        without: Collection[str] = (),
     ) -> Verification:
         """Writes ONNX with the weights of `module` (fresh ones unless given), and compares it with the module.
 
-        `network` names one of several; the first unless given. Raises `SpecError` when ONNX Runtime's outputs differ
+        `network` names one of several; the first unless given. Its optional inputs are inputs of the file, but for
+        those in `without`. Raises `SpecError` when ONNX Runtime's outputs differ
         from PyTorch's by more than the tolerance.
         """
         from specdl.backends.onnx import export_onnx
 
         program = self.program.only(network)
         module = self.module(network) if module is None else module
-        return export_onnx(program, module, path, verify=verify, opset=opset)
+        return export_onnx(program, module, path, verify=verify, opset=opset, without=without)
 
     def diagram(self, path: str | Path, **options: Any) -> Path:
         """Draws a network (`network`, else the first) or a step (`step`) as .svg, .png or .dot."""

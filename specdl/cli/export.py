@@ -15,6 +15,7 @@ from specdl.cli.common import import_root_option, json_option, load_model, load_
 @click.option("--variant", metavar="NAME", help="Use this variant of the spec.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the ONNX file.")
 @click.option("--network", metavar="NAME", help="Which of several networks; the first unless given.")
+@click.option("--without", multiple=True, metavar="INPUT", help="Leave this optional input out of the file.")
 @click.option("--opset", type=click.IntRange(18, 23), help="ONNX opset; 20 unless given.")
 @click.option("--no-verify", is_flag=True, help="Don't compare the file with PyTorch in ONNX Runtime.")
 @import_root_option
@@ -25,6 +26,7 @@ def command(
     variant: str | None,
     output: str,
     network: str | None,
+    without: tuple[str, ...],
     opset: int | None,
     no_verify: bool,
     as_json: bool,
@@ -46,7 +48,7 @@ def command(
 
         torch.manual_seed(0 if model.recipe is None else model.recipe.train.seed)
         module = model.module(network)
-    result = model.export_onnx(output, module, verify=not no_verify, opset=opset, network=network)
+    result = model.export_onnx(output, module, verify=not no_verify, opset=opset, network=network, without=without)
     if as_json:
         print_json(
             {

@@ -55,7 +55,7 @@ def predict(model: Model, folder: Path, files: Sequence[str | Path], *, top: int
     for a network that doesn't classify one image.
     """
     _, data = require_data(model.recipe)
-    (name, *others) = model.input_names
+    name, *others = [value.name for value in model.program.main.inputs if not value.optional]
     raw = data.raw.get(name)
     if others or raw is None or raw.rank != 4 or raw.shape[1] not in _MODES:
         message = f"`predict` reads images, but the inputs are {', '.join(f'`{name}`' for name in model.input_names)}"
