@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from specdl.backends.onnx_verify import Verification
     from specdl.backends.torch_load import StepFunction
+    from specdl.data.inference import Inference
     from specdl.spec.recipe import Recipe
     from specdl.training.loop import Run
 
@@ -58,6 +59,11 @@ class Model:
     def input_names(self) -> tuple[str, ...]:
         """The network's inputs, in the order of `forward`."""
         return tuple(value.name for value in self.program.main.inputs)
+
+    @property
+    def required_inputs(self) -> tuple[str, ...]:
+        """Those of the network's inputs that can't be left out."""
+        return tuple(value.name for value in self.program.main.inputs if not value.optional)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -108,18 +114,28 @@ class Model:
         opset: int | None = None,
         network: str | None = None,
         without: Collection[str] = (),
+        inference: Inference | None = None,
     ) -> Verification:
         """Writes ONNX with the weights of `module` (fresh ones unless given), and compares it with the module.
 
         `network` names one of several; the first unless given. Its optional inputs are inputs of the file, but for
-        those in `without`. Raises `SpecError` when ONNX Runtime's outputs differ
-        from PyTorch's by more than the tolerance.
+        those in `without`. `inference` is how it is used on files, as the spec's data has it unless given (a run knows
+        the names of its classes); it becomes the file's metadata, and a file beside it with `.json` behind its name.
+        Raises `SpecError` when ONNX Runtime's outputs differ from PyTorch's by more than the tolerance.
         """
         from specdl.backends.onnx import export_onnx
 
         program = self.program.only(network)
         module = self.module(network) if module is None else module
-        return export_onnx(program, module, path, verify=verify, opset=opset, without=without)
+        if inference is None and self.recipe is not None:
+            from specdl.training.inference import inference_of
+
+            inference = inference_of(self)
+        notes = {} if inference is None else inference.metadata()
+        beside = None if inference is None else inference.text()
+        return export_onnx(
+            program, module, path, verify=verify, opset=opset, without=without, metadata=notes, sidecar=beside
+        )
 
     def diagram(self, path: str | Path, **options: Any) -> Path:
         """Draws a network (`network`, else the first) or a step (`step`) as .svg, .png or .dot."""
@@ -134,7 +150,8 @@ class Model:
         """
         from specdl.spec.resolved import resolved_files
 
-        return resolved_files(self.spec)
+        data = None if self.recipe is None else self.recipe.data
+        return resolved_files(self.spec, {} if data is None else data.paths)
 
     def bound_text(self) -> str:
         """The spec as one file: its variant chosen, what it extends and imports in it, all files' parameters bound.
@@ -248,8 +265,10 @@ def _compile(
     if program is not None and recipe is not None and recipe.data is not None:
         from specdl.analysis.classes import check_classes
         from specdl.analysis.metrics import check_metrics
+        from specdl.analysis.soft_labels import check_training_types
 
         check_classes(program, recipe.data, diagnostics)
+        check_training_types(program, recipe.data, diagnostics)
         check_metrics(program, recipe, recipe.data, diagnostics)
     if program is not None and recipe is not None:
         from specdl.analysis.optimizers import check_optimizers

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from specdl.diagnostics import Diagnostics, Note, Span, SpecError
+from specdl.yaml_mistakes import yaml_mistake
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
@@ -98,12 +99,16 @@ class Source:
 
 
 def load_source(path: str | Path) -> Source:
-    """Reads and parses a YAML file.
+    """Reads and parses a YAML file; `zoo:NAME` is one that specdl ships.
 
     Raises `SpecError` when the file is missing, unreadable, too large, not YAML, or past a limit.
     """
     name = str(path)
     diagnostics = Diagnostics()
+    if name.startswith("zoo:"):
+        from specdl.zoo import zoo_file
+
+        path = zoo_file(name)
     try:
         raw = Path(path).read_bytes()
     except FileNotFoundError:
@@ -152,42 +157,10 @@ def _start(file: str) -> Span:
 
 
 def _report_yaml_error(error: yaml.MarkedYAMLError, file: str, diagnostics: Diagnostics) -> None:
-    mark = error.problem_mark or error.context_mark
-    span = _start(file) if mark is None else Span(file, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
-    problem = error.problem or "not YAML"
-    if "nesting depth" in problem:  # libyaml looks ahead, and has a limit of its own
-        diagnostics.add("E0002", f"nested deeper than {MAX_DEPTH} levels", span)
-        return
-    notes: list[Note] = []
-    if error.context and error.context_mark is not None:
-        begin = error.context_mark
-        notes.append(
-            Note(
-                f"{error.context} that begins here",
-                Span(file, begin.line + 1, begin.column + 1, begin.line + 1, begin.column + 2),
-            )
-        )
-    diagnostics.add(
-        "E0004", f"not YAML: {problem}", span, notes=notes, help=_yaml_help(problem, diagnostics.texts[file], span)
-    )
-
-
-def _yaml_help(problem: str, text: str, span: Span) -> str | None:
-    lines = text.splitlines()
-    line = lines[span.line - 1] if span.line <= len(lines) else ""
-    if "mapping values are not allowed" in problem:
-        above = lines[span.line - 2].strip() if span.line >= 2 else ""
-        if above.startswith("-") and not above.endswith(":"):
-            return f"a line with indented keys below it ends in a colon: `{above}:`"
-        return "a value that holds `: ` must be quoted"
-    if "\\t" in problem or "\t" in line[: len(line) - len(line.lstrip())]:
-        return "indent with spaces, not with tabs"
-    cut = re.search(r"\$\([^)]*[\[\]].*?\)", line)
-    if cut is not None and "did not find expected" in problem:
-        return f'inside `[ ]` and `{{ }}`, quote an expression that holds `[`, `]` or `,`: `"{cut.group()}"`'
-    if "did not find expected" in problem or "expected <block end>" in problem:
-        return "check the indentation, and that every `[`, `{` and quote is closed"
-    return None
+    found = yaml_mistake(error, diagnostics.texts[file], file)
+    if "nesting depth" in (error.problem or ""):  # libyaml looks ahead, and has a limit of its own
+        found = replace(found, code="E0002", message=f"nested deeper than {MAX_DEPTH} levels", notes=(), help=None)
+    diagnostics.items.append(found)
 
 
 @dataclass(slots=True)

@@ -6,17 +6,23 @@ bounds` in the middle of a run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from specdl.diagnostics import Diagnostics, Note
 from specdl.ir.program import Program
 
 if TYPE_CHECKING:
-    from specdl.spec.recipe import Data
+    from specdl.spec.data import Data
 
 
-def check_classes(program: Program, data: Data, diagnostics: Diagnostics) -> None:
-    """Records a mistake for each loss term whose target counts more classes than its input scores."""
+def check_classes(
+    program: Program, data: Data, diagnostics: Diagnostics, found: Mapping[str, tuple[str, ...]] | None = None
+) -> None:
+    """Records a mistake for each loss term whose target counts more classes than its input scores.
+
+    `found` are the names of classes as the data has them; what the spec knows of them unless given.
+    """
     from specdl.objectives.losses import Loss  # here, since a spec without data needs none
 
     for step in program.steps:
@@ -30,7 +36,7 @@ def check_classes(program: Program, data: Data, diagnostics: Diagnostics) -> Non
             if scores is None or target is None or target not in fields:
                 continue
             scored = node.callee.classes(types[scores], types[target])
-            known = data.source.classes(target)
+            known = data.source.classes(target) if found is None else found.get(target)
             if scored is not None and known is not None and scored < len(known):
                 name = data.source.name
                 diagnostics.add(

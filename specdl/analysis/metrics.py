@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from specdl.analysis.soft_labels import as_indices, soft_labels
 from specdl.diagnostics import Diagnostics, Note, did_you_mean
 from specdl.ir.dims import BATCH, SymDim
 from specdl.ir.program import Program
@@ -18,7 +19,8 @@ from specdl.spec.label import label_field
 
 if TYPE_CHECKING:
     from specdl.objectives.metrics import Metric
-    from specdl.spec.recipe import Data, MetricEntry, Recipe
+    from specdl.spec.data import Data
+    from specdl.spec.recipe import MetricEntry, Recipe
 
 
 def usual_inputs(inputs: Collection[str], outputs: Sequence[str], fields: Collection[str]) -> tuple[str, str]:
@@ -31,7 +33,9 @@ def check_metrics(program: Program, recipe: Recipe, data: Data, diagnostics: Dia
     if [step.name for step in program.steps] != ["supervised"]:
         return  # the values of a written step are found when it was elaborated
     outputs = _outputs(program)
-    known = {**data.fields, **outputs}
+    # Of a label that holds probabilities, the likeliest class is compared.
+    soft = {name: as_indices(data.fields[name]) for name in soft_labels(program) if name in data.fields}
+    known = {**data.fields, **outputs, **soft}
     inputs = [value.name for value in program.main.inputs]
     usual = usual_inputs(inputs, list(outputs), data.fields)
     for entry in recipe.metrics:

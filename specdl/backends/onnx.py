@@ -136,12 +136,16 @@ def export_onnx(
     verify: bool = True,
     opset: int | None = None,
     without: Collection[str] = (),
+    metadata: Mapping[str, str] | None = None,
+    sidecar: str | None = None,
 ) -> Verification:
     """Writes the ONNX file of a module, checked and compared with it before it takes its name.
 
-    Optional inputs of the network are inputs of the file, but for those in `without`. Raises `SpecError` when the
-    module isn't this program's or ONNX Runtime's outputs differ from its own, `EnvironmentFailure` when the file can't
-    be written. Whatever is raised, no file was written or changed.
+    Optional inputs of the network are inputs of the file, but for those in `without`. `metadata` goes into the file;
+    `sidecar` is the text of a file beside it, of its name and `.json`.
+
+    Raises `SpecError` when the module isn't this program's or ONNX Runtime's outputs differ from its own,
+    `EnvironmentFailure` when the file can't be written. Whatever is raised, no file was written or changed.
     """
     from specdl.backends.onnx_verify import Verification, verify_onnx
     from specdl.files import replacing
@@ -157,7 +161,10 @@ def export_onnx(
     _check_state(program, tensors)
     state = {key: value.detach().cpu().numpy() for key, value in tensors.items()}
     model, weights = _emit(program, state, None, opset)
+    helper.set_model_props(model, dict(metadata or {}))
     with replacing(path) as file:
+        if sidecar is not None:
+            file.with_name(f"{file.name}.json").write_text(sidecar, encoding="utf-8")
         if sum(array.nbytes for array in weights.values()) > EXTERNAL_DATA_BYTES:
             _add_weights(model, weights)
             onnx.save_model(model, file, save_as_external_data=True, location=f"{file.name}.weights")

@@ -25,10 +25,12 @@ COMMANDS: dict[str, str] = {
     "summary": "Show layers, shapes, parameters and FLOPs.",
     "diagram": "Draw the model as SVG, PNG or DOT.",
     "eject": "Write the model as readable PyTorch source.",
+    "data": "Look at a spec's data before training.",
     "train": "Train a spec.",
     "eval": "Measure a trained run.",
     "predict": "Run a trained model on files.",
     "export": "Write verified ONNX.",
+    "zoo": "List, show and copy the specs that come with specdl.",
     "schema": "Write the JSON Schema of the language, for editors.",
 }
 """Commands and their one-line help; the module `specdl.cli.<name>` holds a command `command`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,15 +41,18 @@ def command(
             raise click.UsageError("a run has its own parameters; overrides and --variant are for specs")
         model = load_run(Path(source))
         from specdl.training.evaluate import load_network
+        from specdl.training.inference import inference_of_run
 
         module = load_network(model, Path(source), network=network)
+        inference = inference_of_run(model, Path(source))
     else:
         model = load_model(source, variant, overrides)
         import torch
 
         torch.manual_seed(0 if model.recipe is None else model.recipe.train.seed)
-        module = model.module(network)
-    result = model.export_onnx(output, module, verify=not no_verify, opset=opset, network=network, without=without)
+        module, inference = model.module(network), None
+    options: dict[str, Any] = {"opset": opset, "network": network, "without": without, "inference": inference}
+    result = model.export_onnx(output, module, verify=not no_verify, **options)
     if as_json:
         print_json(
             {

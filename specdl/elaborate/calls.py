@@ -14,10 +14,12 @@ from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Presence, Ref, freeze, localize
+from specdl.elaborate.hints import ValueHint
 from specdl.elaborate.initial import layer_rules
 from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
 from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Home, Parted, Poisoned, Site
+from specdl.elaborate.shapes import Tracer, type_advice
 from specdl.ir.dims import too_complicated
 from specdl.ir.program import Function, Guard
 from specdl.ir.state import parameter_keys
@@ -26,9 +28,10 @@ from specdl.ops import OPERATORS
 from specdl.ops.base import Op, TypeRuleError, Weight
 from specdl.ops.compute import Compute, ComputeError, parse_compute
 from specdl.source import SpanTree
-from specdl.spec.entries import LEVELS, STRUCTURAL, Entry, unknown_operator_help
+from specdl.spec.entries import LEVELS, STRUCTURAL, Entry
 from specdl.spec.expressions import ExpressionError, never_closes, pieces
 from specdl.spec.file import Block, Spec
+from specdl.spec.habits import called_help, operator_help, operator_meant
 from specdl.spec.overrides import REQUIRED
 from specdl.spec.validate import check_names, show, validate
 
@@ -44,6 +47,7 @@ MAX_STEPS = 300_000
 BLOCK_STEPS = 20  # a block costs about as much as so many entries
 MAX_FAILURES = 2_000
 MAX_LAYERS = 100_000
+MAX_ADVICE = 50  # mistakes about types for which the spec is searched
 MAX_WEIGHTS = 10**13
 """Ten times the largest networks; what is meant to be smaller than that doesn't overflow PyTorch's sizes."""
 
@@ -67,6 +71,7 @@ class Calls(Resolver):
         self.steps = 0
         self.depth = 0
         self.failures = 0
+        self.advised = 0
 
     def entries(self, entries: Sequence[Entry], site: Site) -> Bound | None:
         """Elaborates a list of entries; gives the last value."""
@@ -130,7 +135,7 @@ class Calls(Resolver):
         if cls is None and (home.spec.incomplete or name in (home.spec.data.get("blocks") or ())):
             raise Poisoned  # it is a block that couldn't be read, or may be one of a file that couldn't
         if cls is None:
-            help = self.unknown_callable_help(name, home.spec)
+            help = self.unknown_callable_help(name, entry, arguments, home.spec)
             if site.draft.layer(name) is not None:
                 listed = "" if entry.inputs is None else f"({', '.join(str(item.value) for item in entry.inputs)})"
                 help = f"`{name}` is a layer; to run it again, write `call{listed}: {name}`"
@@ -142,7 +147,7 @@ class Calls(Resolver):
             inputs = self.operator_inputs(cls, name, entry, site)
         return self.emit(entry, op, inputs, own_name, spans, site)
 
-    def unknown_callable_help(self, name: str, spec: Spec) -> str | None:
+    def unknown_callable_help(self, name: str, entry: Entry, arguments: Any, spec: Spec) -> str | None:
         """What to write instead of a name that nothing callable has."""
         for file in spec.imports:
             if not file.library and name in file.blocks:
@@ -150,7 +155,18 @@ class Calls(Resolver):
             for further in file.imports:
                 if name in further.blocks:
                     return f"`{name}` is a block of `{further.file}`: import that file too"
-        return unknown_operator_help(name, [*self.losses, *OPERATORS, *spec.blocks, *spec.imported, *STRUCTURAL])
+        known = [*self.losses, *OPERATORS, *spec.blocks, *spec.imported, *STRUCTURAL]
+        inner = arguments if isinstance(arguments, str) else None
+        if isinstance(arguments, Mapping) and len(arguments) == 1:
+            inner = next(iter(arguments))
+        if inner is not None and not entry.targets and operator_meant(inner, known) is not None:
+            return f"a name is given with `=`: `{name} = {operator_meant(inner, known)}: …`"
+        if any(not isinstance(item.value, str) for item in entry.inputs or ()):  # nn.Conv2d(3, 8, 3)
+            meant = operator_meant(name, known)
+            cls = None if meant is None else OPERATORS.get(meant)
+            required = [] if cls is None else [key for key, field in cls.model_fields.items() if field.is_required()]
+            return called_help(name, known, required) or operator_help(name, known)
+        return operator_help(name, known)
 
     def library(self, spec: Spec) -> Home:
         """An imported library, its parameters bound."""
@@ -212,7 +228,8 @@ class Calls(Resolver):
         else:
             fields = {cls.main: value}
             spans = SpanTree(spans.span, {cls.main: spans.span}, {cls.main: spans})
-        op = validate(cls, fields, spans, self.diagnostics, what=name, notes=site.frame.notes)
+        hint = ValueHint(cls, arguments, site.scope)
+        op = validate(cls, fields, spans, self.diagnostics, what=name, notes=site.frame.notes, hint=hint)
         if op is None:
             raise Poisoned
         self.instances[key] = op
@@ -250,17 +267,21 @@ class Calls(Resolver):
         frame: Frame,
     ) -> Poisoned:
         """Records that an operator can't take its inputs, and where they came from."""
-        notes: list[Note] = []
-        given = [ref for ref in inputs if ref is not None]
-        if error.input is not None and error.input < len(given):
-            source = given[error.input]
-            told = {entry.span, *(note.span for note in frame.notes)}
-            if source.span not in told:
-                notes.append(Note(f"its input {source.type} comes from here", source.span))
+        self.advised += 1
         span = entry.operator.span
         if error.argument is not None:
             span = _place(spans, error.argument, str(getattr(op, error.argument)), error.part)
-        return self.fail(frame, "E0204", f"`{op.operator}` {error.message}", span, help=error.help, notes=notes)
+        help: str | None = error.help
+        notes: list[Note] = []
+        if self.advised <= MAX_ADVICE:
+            given = [ref for ref in inputs if ref is not None]
+            told = {entry.span, *(note.span for note in frame.notes if note.span is not None)}
+            help, notes = type_advice(Tracer(self.function_of), error, op, given, told)
+        return self.fail(frame, "E0204", f"`{op.operator}` {error.message}", span, help=help, notes=notes)
+
+    def function_of(self, node: NodeDraft) -> FunctionDraft | None:
+        """The function of a block that a node calls."""
+        return next((block for block in self.blocks.values() if block.key == node.callee), None)
 
     # ---- names ---------------------------------------------------------------------------------------
 

@@ -7,11 +7,11 @@ they are of one kind.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
 from specdl.elaborate.drafts import NodeDraft, Presence, Ref, localize
+from specdl.elaborate.hints import without_dollars
 from specdl.elaborate.networks import Networks
 from specdl.elaborate.scopes import ABSENT, Absent, Bound, Parted, Poisoned, Site, Undecided, UnknownType
 from specdl.ops.choose import Choose
@@ -19,8 +19,6 @@ from specdl.source import SpanTree
 from specdl.spec.entries import Entry
 from specdl.spec.expressions import ExpressionError, substitute
 from specdl.spec.validate import show
-
-_DOLLAR = re.compile(r"\$\(?([A-Za-z_][A-Za-z0-9_]*)\)?")
 
 
 class Conditions(Networks):
@@ -47,7 +45,7 @@ class Conditions(Networks):
         help = "write a condition: `when: $(stride != 1)`"
         if isinstance(written, str) and "$" in written and isinstance(value, str):
             value = written  # the same in every iteration
-            help = f"the whole condition stands in `$( )`: `when: $({_DOLLAR.sub(chr(92) + '1', written)})`"
+            help = f"the whole condition stands in `$( )`: `when: $({without_dollars(written)})`"
         message = f"`when` must be true or false, got {show(value)}"
         self.fail(site.frame, "E0402", message, spans.span, help=help)
         return None

@@ -220,6 +220,11 @@ class FunctionDraft:
                 return f"{base}_{number}"
 
 
+def maker(ref: Ref) -> NodeDraft | None:
+    """The node that made a value."""
+    return next((node for node in ref.draft.nodes if ref.name in node.outputs), None)
+
+
 def localize(ref: Ref, into: FunctionDraft) -> Ref:
     """The same value, seen from `into`: captured on the way down, exported on the way up."""
     while ref.draft is not into and not into.inside(ref.draft):

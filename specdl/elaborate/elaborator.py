@@ -15,11 +15,13 @@ from specdl.elaborate.calls import MAX_FAILURES, MAX_LAYERS, MAX_NESTING, MAX_ST
 from specdl.elaborate.conditions import Conditions
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Presence, Ref, localize
 from specdl.elaborate.scopes import Abandoned, Absent, Bound, Parted, Poisoned, Site
+from specdl.elaborate.shapes import Tracer, origin_notes, residual_help
 from specdl.ir.dims import SymDim
 from specdl.ir.program import Residual
 from specdl.ops import OPERATORS
 from specdl.source import SpanTree
-from specdl.spec.entries import Entry, unknown_operator_help
+from specdl.spec.entries import Entry
+from specdl.spec.habits import operator_help
 from specdl.spec.validate import show
 
 _LOOPS = {"repeat", "for"}
@@ -284,22 +286,12 @@ class Elaborator(Conditions):
 
     def residual_mismatch(self, entry: Entry, body: Ref, shortcut: Ref, site: Site) -> Poisoned:
         """Records that the two paths of a residual don't fit, and how to mend it."""
-        help = None
-        after, before = body.type, shortcut.type
-        assert after is not None
-        assert before is not None
-        if entry.shortcut is None and after.rank == before.rank == 4:
-            small, large = after.shape[2], before.shape[2]
-            halves = isinstance(small, int) and isinstance(large, int) and small < large and small
-            stride = f", stride: {-(-large // small)}" if halves and isinstance(small, int) else ""
-            help = (
-                "give the residual a `shortcut`, e.g. "
-                f"`shortcut: [conv2d: {{out_channels: {after.shape[1]}, kernel_size: 1{stride}}}]`"
-            )
-        notes = [Note(f"the body gives {after} here", body.span)]
+        tracer = Tracer(self.function_of)
+        help = None if entry.shortcut is not None else residual_help(tracer, body, shortcut)
+        notes = origin_notes(tracer, body, shortcut)
         if entry.shortcut is not None:
-            notes.append(Note(f"the shortcut gives {before} here", shortcut.span))
-        message = f"shapes don't match: the residual's body gives {after}, its shortcut {before}"
+            notes += origin_notes(tracer, shortcut, body)
+        message = f"shapes don't match: the residual's body gives {body.type}, its shortcut {shortcut.type}"
         return self.fail(site.frame, "E0204", message, entry.operator.span, notes=notes, help=help)
 
     def branches(self, entry: Entry, site: Site, numbering: bool) -> Bound:
@@ -327,7 +319,7 @@ class Elaborator(Conditions):
         cls = OPERATORS.get(name)
         if cls is None or not cls.inputs or not (cls.inputs[0].startswith("*") or len(cls.inputs) == len(paths)):
             merges = ["concat", "add", "mul", "stack"]
-            help = unknown_operator_help(name, merges) or f"e.g. {', '.join(f'`{item}`' for item in merges)}"
+            help = operator_help(name, merges) or f"e.g. {', '.join(f'`{item}`' for item in merges)}"
             raise self.fail(
                 site.frame, "E0205", f"`{name}` can't merge {len(paths)} paths", entry.merge.span, help=help
             )

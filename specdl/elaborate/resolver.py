@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
-from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Presence, Ref, localize
+from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Presence, Ref, localize, maker
+from specdl.elaborate.elsewhere import parameter_advice, value_advice
 from specdl.elaborate.initial import read_rules
 from specdl.elaborate.scopes import (
     ABSENT,
@@ -25,11 +26,11 @@ from specdl.elaborate.scopes import (
 )
 from specdl.elaborate.ties import Line
 from specdl.ir.program import InitRule
+from specdl.ir.types import TensorType
 from specdl.ops import OPERATORS
-from specdl.ops.base import Op
 from specdl.source import SpanTree
 from specdl.spec.entries import Argument, Entry, Text, may_name
-from specdl.spec.expressions import ATTRIBUTES, ExpressionError, substitute
+from specdl.spec.expressions import ExpressionError, substitute
 from specdl.spec.file import Spec
 from specdl.spec.overrides import REQUIRED
 from specdl.spec.tied import TieSpec
@@ -118,7 +119,8 @@ class Resolver:
     def expression_error(self, error: ExpressionError, spans: SpanTree, scope: EntryScope) -> None:
         """Records a mistake in an expression at its column."""
         span = spans.text(error.offset, error.length)
-        self.diagnostics.add("E0401", error.message, span, help=error.help, notes=scope.frame.notes)
+        help, notes = (error.help, ()) if error.unknown is None else parameter_advice(error.unknown, scope)
+        self.diagnostics.add("E0401", error.message, span, help=help, notes=[*notes, *scope.frame.notes])
 
     def text(self, text: Text, scope: EntryScope) -> str:
         """A word of a head with its expressions evaluated. Raises `Poisoned`."""
@@ -180,10 +182,14 @@ class Resolver:
 
     def read(self, argument: Argument, site: Site, operator: str = "") -> Bound:
         """The value that an argument in a head's parentheses names. Raises `Poisoned`."""
-        name = argument.value
+        name: Any = argument.value
         if isinstance(name, str) and "$" in name:
             name = self.resolve(name, SpanTree(argument.span, inner=argument.span), site.scope)
         if not isinstance(name, str):
+            if isinstance(name, TensorType):
+                message = f"`{argument.value}` is the type of a value, {name}, and not the value"
+                help = f"a value is named without `$`: `{str(argument.value).strip('$()')}`"
+                raise self.fail(site.frame, "E0306", message, argument.span, help=help)
             message = f"`{name}` is a number, but the inputs of a layer are values"
             help = "compute with numbers: `compute: 2 * x`"
             cls, block = OPERATORS.get(operator), self.spec.blocks.get(operator)
@@ -207,29 +213,8 @@ class Resolver:
             return found
         if any(may_name(entry, name.split(".")[0]) for entry in frame.lost):
             raise Poisoned
-        raise self.fail(frame, "E0306", f"there is no value `{name}` here", span, help=self.value_help(name, frame))
-
-    def value_help(self, name: str, frame: Frame) -> str | None:
-        """Where the value may be meant to come from."""
-        head, _, rest = name.rpartition(".")
-        if head in frame.groups:
-            names = frame.groups[head].layer_names()
-            return did_you_mean(rest, names) or f"`{head}` has {', '.join(names[:12])}"
-        holder = frame.values.get(head)
-        if holder is not None and rest in ATTRIBUTES:
-            return f"a value's type is read in an expression: `$({name})`"
-        made_by = maker(holder) if isinstance(holder, Ref) else None
-        if made_by is not None and len(made_by.output_names) > 1:
-            return did_you_mean(rest, made_by.output_names) or f"`{head}` gives {', '.join(made_by.output_names)}"
-        if name in frame.home.params or name in frame.params:
-            return f"`{name}` is a parameter: write `${name}`"
-        if frame.draft.layer(name) is not None:
-            return f"the layer is there, but its value has no name: write `{name} = …`"
-        close = did_you_mean(name, frame.values)
-        if close is None and frame.draft.kind == "step":
-            return f"there are {', '.join(f'`{known}`' for known in frame.values)}"
-        made = [node.name for node in frame.draft.nodes if isinstance(node.callee, Op) and node.callee.operator == name]
-        return f"the value of that `{name}` is called `{made[-1]}`" if close is None and made else close
+        help, notes = value_advice(name, span, frame)
+        raise self.fail(frame, "E0306", f"there is no value `{name}` here", span, help=help, notes=notes)
 
     def path(self, name: str, frame: Frame) -> Bound | None:
         """`features.3`, `blocks.*`, or an output of a block call such as `fpn.p2`."""
@@ -408,11 +393,6 @@ def output(owner: FunctionDraft, node: NodeDraft, index: int) -> Ref:
     if index >= len(node.outputs):
         return Ref(owner, "", None, node.span)
     return Ref(owner, node.outputs[index], node.types[index], node.span, node.presence)
-
-
-def maker(ref: Ref) -> NodeDraft | None:
-    """The node that made a value."""
-    return next((node for node in ref.draft.nodes if ref.name in node.outputs), None)
 
 
 def _tuples(value: Any) -> Any:

@@ -34,7 +34,7 @@ class StepElaborator(RunTimeLoops):
 
     def __init__(self, base: Elaborator, networks: Mapping[str, Network]) -> None:
         super().__init__(base.spec, base.diagnostics, {**LOSSES, **STEP_OPS})
-        self.home, self.keys = base.home, base.keys
+        self.base, self.home, self.keys = base, base.home, base.keys
         self.networks = networks
         self.batches: dict[FunctionDraft, Ref] = {}
         self.fulls: dict[Any, Ref] = {}
@@ -89,6 +89,13 @@ class StepElaborator(RunTimeLoops):
         node = NodeDraft("", draft.key, inputs, [], types, entry.span, False, names, network=network.name)
         self.name(node, own_name, network.name, True, entry, site)
         return self.finish(node, own_name, site.draft)
+
+    def function_of(self, node: NodeDraft) -> FunctionDraft | None:
+        """The function of a network or block that a node calls."""
+        network = None if node.network is None else self.networks.get(node.network)
+        if network is not None:
+            return network.draft
+        return super().function_of(node) or self.base.function_of(node)
 
     # ---- numbers -------------------------------------------------------------------------------------
 

@@ -86,6 +86,7 @@ class _Classification(Loss):
                 f"expects a target without the class axis of the scores {scores}, got {target}",
                 help=_class_shape_help(scores, target),
                 input=1,
+                against=0,
             )
         if target.dtype != "int64":
             raise TypeRuleError(
@@ -173,6 +174,7 @@ class _Elementwise(Loss):
                 f"expects a target of the input's shape {list(prediction.shape)}, got {target}",
                 help=_same_shape_help(prediction, target),
                 input=1,
+                against=0,
             )
         return (TensorType((), prediction.dtype),)
 

@@ -20,6 +20,7 @@ from specdl.ops.base import (
     Op,
     TypeRuleError,
     Weight,
+    divisor_help,
     require_float32,
     require_floating,
     require_static,
@@ -180,9 +181,11 @@ class Attention(Op):
                 help=_kv_help(self, types[1], features),
             )
         if values != keys:
-            raise TypeRuleError(f"needs a value for each key, got {types[1]} and {types[2]}", input=2)
+            raise TypeRuleError(f"needs a value for each key, got {types[1]} and {types[2]}", input=2, against=1)
         if v_heads != k_heads:
-            raise TypeRuleError(f"needs key and value of as many heads, got {types[1]} and {types[2]}", input=2)
+            raise TypeRuleError(
+                f"needs key and value of as many heads, got {types[1]} and {types[2]}", input=2, against=1
+            )
         whole = isinstance(q_heads, int) and isinstance(k_heads, int) and k_heads > 0 and q_heads % k_heads == 0
         if q_heads != k_heads and not whole:
             raise TypeRuleError(
@@ -212,7 +215,10 @@ class Attention(Op):
         if features % heads or not features:
             argument = "kv_heads" if position and self.kv_heads else "heads"
             raise TypeRuleError(
-                f"can't divide the {features} features of the {name} into {heads} heads", argument=argument
+                f"can't divide the {features} features of the {name} into {heads} heads",
+                argument=argument,
+                input=position,
+                help=divisor_help(features, heads),
             )
         return heads, type.shape[1], features // heads
 
@@ -501,7 +507,10 @@ class MultiHeadAttention(Op):
         features = require_static(query.shape[-1], "the number of features")
         if features % self.num_heads or not features:
             raise TypeRuleError(
-                f"can't divide the {features} features of {query} into {self.num_heads} heads", argument="num_heads"
+                f"can't divide the {features} features of {query} into {self.num_heads} heads",
+                argument="num_heads",
+                input=0,
+                help=divisor_help(features, self.num_heads),
             )
         head = features // self.num_heads
         batch = _common_batch(operands)

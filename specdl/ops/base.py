@@ -39,7 +39,8 @@ class TypeRuleError(Exception):
     """An operator can't take these inputs.
 
     `argument` names the argument to blame, `input` the position of the input among those given; `part` is the
-    offset and the length of what is wrong within the argument's text.
+    offset and the length of what is wrong within the argument's text. `against` is another input, which the first
+    doesn't fit, `axis` the axis of the input that is wrong.
     """
 
     def __init__(
@@ -50,9 +51,12 @@ class TypeRuleError(Exception):
         argument: str | None = None,
         input: int | None = None,
         part: tuple[int, int] | None = None,
+        against: int | None = None,
+        axis: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message, self.help, self.argument, self.input, self.part = message, help, argument, input, part
+        self.against, self.axis = against, axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +216,15 @@ def require_static(size: Dim, what: str) -> int:
     if not isinstance(size, int):
         raise TypeRuleError(f"{what} must be known when the spec is compiled, but is `{size}`", input=0)
     return size
+
+
+def divisor_help(number: int, wanted: int) -> str | None:
+    """What divides a number, for a number of heads or groups that doesn't: those nearest to it."""
+    if not 0 < number <= 10**6:  # what is larger would take long to divide
+        return None
+    divisors = [size for size in range(1, number + 1) if number % size == 0]
+    near = sorted(sorted(divisors, key=lambda size: (abs(size - wanted), size))[:6])
+    return f"{number} can be divided by {', '.join(map(str, near[:-1]))}{' and ' if near[1:] else ''}{near[-1]}"
 
 
 ArrayFunction = Callable[[Any], Any]

@@ -73,19 +73,27 @@ def broadcast_shape(types: Sequence[TensorType]) -> tuple[Dim, ...]:
         except ShapeMismatch as mismatch:
             others = " and ".join(str(other) for other in types if other.rank)
             places = f"axis {mismatch.axis}, {mismatch.left} against {mismatch.right}"
-            raise TypeRuleError(f"shapes don't match: {others} differ at {places}", input=position) from None
+            message = f"shapes don't match: {others} differ at {places}"
+            against = next((at for at, other in enumerate(types) if _size(other, mismatch.axis) == mismatch.left), None)
+            raise TypeRuleError(message, input=position, against=against) from None
     return shape
+
+
+def _size(type: TensorType, axis: int) -> Dim | None:
+    """The size of an axis counted from the last, -1; None where the value has fewer axes."""
+    return type.shape[axis] if -axis <= type.rank else None
 
 
 def _guard_batch(position: int, batched: TensorType, types: Sequence[TensorType]) -> None:
     """Guards that the batch axis of a value meets only the batch, or nothing."""
-    for other in types:
+    for against, other in enumerate(types):
         missing = other.rank - batched.rank
         if missing > 0 and other.shape[missing] != BATCH:
             places = ", ".join([":", *["None"] * missing])
             raise TypeRuleError(
                 f"the batch axis of {batched} would meet axis {missing} of {other}, which mixes the examples",
                 input=position,
+                against=against,
                 help=f"give it the axes that it lacks: `name[{places}]` in a `compute`",
             )
 

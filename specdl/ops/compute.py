@@ -176,9 +176,15 @@ def _type(tree: ComputeTree, values: Values, names: Sequence[str]) -> TensorType
                 raise TypeRuleError(f"`{tree.op.operator}` expects a tensor, got {argument.text}", input=position)
         return tree.op.infer(*types)[0]
     except TypeRuleError as error:
-        culprit = tree.arguments[error.input] if error.input is not None and tree.arguments else None
-        place = names.index(culprit.name) if isinstance(culprit, Ref) else None
-        raise TypeRuleError(f"in `{tree.text}`: {error.message}", help=error.help, input=place) from None
+        places = [_place(tree, position, names) for position in (error.input, error.against)]
+        message = f"in `{tree.text}`: {error.message}"
+        raise TypeRuleError(message, help=error.help, input=places[0], against=places[1], axis=error.axis) from None
+
+
+def _place(tree: Apply, position: int | None, names: Sequence[str]) -> int | None:
+    """The input of the whole expression that an argument of one operation is; None for what is computed."""
+    argument = tree.arguments[position] if position is not None and position < len(tree.arguments) else None
+    return names.index(argument.name) if isinstance(argument, Ref) else None
 
 
 def _typed(tree: ComputeTree, values: Values) -> tuple[str, TensorType]:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from specdl.diagnostics import did_you_mean
 from specdl.ir.dims import SymDim
+from specdl.ir.types import TensorType
 from specdl.ops import OPERATORS, comparison, elementwise, merge, reduction
 from specdl.ops.base import Op
 from specdl.ops.compute import Apply, Compute, ComputeError, ComputeTree, Constant, Ref
@@ -165,7 +166,8 @@ class _Reader:
     def number(self, value: Any, node: ast.AST) -> Constant:
         """A number as a leaf."""
         if not isinstance(value, (bool, int, float, SymDim)):
-            raise self.fail(node, f"expected a value or a number, got {_shown(value)}")
+            help = "a value is named without `$`" if isinstance(value, TensorType) else None
+            raise self.fail(node, f"expected a value or a number, got {_shown(value)}", help)
         return Constant(value, literal(value))
 
     def apply(self, node: ast.AST, op: Op, *arguments: ComputeTree) -> Apply:

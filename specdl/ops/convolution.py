@@ -76,6 +76,7 @@ class _Convolution(Op, Generic[Size, Padding]):
                     f"can't split the {count} {side} channels into {self.groups} groups",
                     help=f"`groups` must divide both {channels} and {self.out_channels}, so it must divide {common}",
                     argument="groups",
+                    input=0,
                 )
         return channels
 

@@ -119,7 +119,7 @@ class Concat(_Joining):
         joined: Dim = 0
         for position, type in enumerate(types):
             if type.rank != first.rank:
-                raise TypeRuleError(f"needs inputs of equal rank, got {first} and {type}", input=position)
+                raise TypeRuleError(f"needs inputs of equal rank, got {first} and {type}", input=position, against=0)
             joined = joined + type.shape[axis]
         batch = self._batch(types)
         for position, type in enumerate(types):
@@ -131,6 +131,7 @@ class Concat(_Joining):
                         f"needs equal sizes but at axis {axis}: {first} and {type} differ at axis {other}, "
                         f"{first.shape[other]} against {type.shape[other]}",
                         input=position,
+                        against=0,
                     )
         shape = [joined if place == axis else size for place, size in enumerate(first.shape)]
         if batch is not None:
@@ -181,7 +182,7 @@ class Stack(_Joining):
         shape = types[0].shape
         for position, type in enumerate(types):
             if type.shape != shape:
-                raise TypeRuleError(f"needs inputs of one shape, got {types[0]} and {type}", input=position)
+                raise TypeRuleError(f"needs inputs of one shape, got {types[0]} and {type}", input=position, against=0)
         axis = resolve(self.dim, len(shape) + 1)
         return (TensorType((*shape[:axis], len(types), *shape[axis:]), result_dtype(types)),)
 
@@ -228,6 +229,7 @@ class Matmul(Op):
                 f"the last axis of {left} must equal the {'last but one' if right.rank > 1 else 'only'} axis of "
                 f"{right}: {left.shape[-1]} against {inner}",
                 input=1,
+                against=0,
                 help="`transpose` one of them",
             )
         batch = broadcast_shape([_outer(left), _outer(right)])

@@ -15,6 +15,7 @@ from specdl.ops.base import (
     Op,
     TypeRuleError,
     Weight,
+    divisor_help,
     require_float32,
     require_floating,
     require_rank,
@@ -216,8 +217,9 @@ class GroupNorm(Op):
         if channels % self.num_groups:
             raise TypeRuleError(
                 f"can't split the {channels} channels into {self.num_groups} groups",
-                help=f"`num_groups` must divide {channels}",
+                help=divisor_help(channels, self.num_groups),
                 argument="num_groups",
+                input=0,
             )
         if x.shape[0] * (channels // self.num_groups) * product(x.shape[2:]) == 1:
             raise TypeRuleError(f"needs more than one value for each group, got {x}", input=0)

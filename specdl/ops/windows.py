@@ -48,7 +48,7 @@ def require_nonempty(
     sizes: Sequence[Dim], x: TensorType, kernel: Sequence[int], dilation: Sequence[int], padded: bool
 ) -> None:
     """Guards that at least one window fits along each axis."""
-    for name, size in zip(AXES[len(sizes)], sizes, strict=True):
+    for axis, (name, size) in enumerate(zip(AXES[len(sizes)], sizes, strict=True), x.rank - len(sizes)):
         if isinstance(size, int) and size < 1:
             reach = window_reach(kernel, dilation)
             dilated = f" (dilated to {times(reach)})" if reach != tuple(kernel) else ""
@@ -59,6 +59,7 @@ def require_nonempty(
                 if len(x.shape) == 4 and x.shape[-1] in (1, 3, 4) and x.shape[1] == x.shape[2]
                 else "make the window smaller, add padding, or stride less in the layers before",
                 input=0,
+                axis=axis,
             )
 
 

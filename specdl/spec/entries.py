@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
+from specdl.diagnostics import Diagnostics, Note, Span
 from specdl.source import SpanTree, resolve_scalar
 from specdl.spec.expressions import ExpressionError, closing, pieces
+from specdl.spec.habits import entry_help, list_help
 from specdl.spec.validate import show
 
 
@@ -82,7 +83,7 @@ def parse_entries(data: Any, spans: SpanTree, diagnostics: Diagnostics, *, where
     if data is None:
         return ()
     if not isinstance(data, list):
-        diagnostics.add("E0102", f"`{where}` must be a list of layers", spans.span, help="begin each layer with `- `")
+        diagnostics.add("E0102", f"`{where}` must be a list of layers", spans.span, help=list_help(data))
         return ()
     parsed = (parse_entry(item, spans.child(index), diagnostics) for index, item in enumerate(data))
     return tuple(entry for entry in parsed if entry is not None)
@@ -115,7 +116,11 @@ def parse_entry(data: Any, spans: SpanTree, diagnostics: Diagnostics) -> Entry |
             "E0103",
             f"a layer is written `name = operator(inputs): arguments`, this is {_what(data)}",
             spans.span,
-            help="to leave a layer out, remove its line" if data is None else None,
+            help="to leave a layer out, remove its line"
+            if data is None
+            else "each layer is an entry of its own, `- conv2d: {…}`; parallel paths are `branches`"
+            if isinstance(data, list)
+            else None,
         )
         return None
     heads = [key for key in data if key not in BESIDE]
@@ -124,16 +129,20 @@ def parse_entry(data: Any, spans: SpanTree, diagnostics: Diagnostics) -> Entry |
         return None
     head, *others = heads
     if others:
+        if _open(head):
+            help = "quote the head if it holds a comma"
+        elif (meant := entry_help(data, others[0])) is not None:
+            help = meant
+        elif data[head] is None:
+            help = f"indent it under `{head}:` if it is an argument, or begin it with `- ` if it is a layer"
+        else:
+            help = "begin it with `- ` to make it a layer of its own"
         diagnostics.add(
             "E0104",
             f"one entry holds one layer, but here is `{others[0]}` beside `{head}`",
             spans.key(others[0]),
             notes=[Note("the entry begins here", spans.key(head))],
-            help=f"indent it under `{head}:` if it is an argument, or begin it with `- ` if it is a layer"
-            if data[head] is None
-            else "quote the head if it holds a comma"
-            if _open(head)
-            else "begin it with `- ` to make it a layer of its own",
+            help=help,
         )
         return None
     return _build(head, data[head], spans.child(head), spans.key(head), data, spans, diagnostics)
@@ -305,27 +314,8 @@ def parse_head(
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*", word):
         if stripped.count(")") > stripped.count("(") and diagnostics.items and diagnostics.items[-1].code == "E0108":
             return None  # the other half of a head that YAML cut at its comma
-        if word.startswith("$"):
-            fail("E0107", "an operator's name can't be an expression here", offset, len(word), f"write `use: {word}`")
-        elif (expression := _as_compute(stripped)) is not None:
-            name = f"{left.strip()} = " if equals is not None else ""
-            fail("E0107", f"`{word}` is not an operator", offset, len(word), f"write `{name}compute: {expression}`")
-        elif " " in word and equals is None:
-            first, _, rest = word.partition(" ")
-            fail(
-                "E0107",
-                f"`{word}` is not an operator",
-                offset,
-                len(word),
-                f"a name is given with `=`: `{first} = {rest.strip()}`",
-            )
-        else:
-            fail(
-                "E0107",
-                f"`{word}` is not an operator" if word else "an operator is missing here",
-                offset,
-                max(len(word), 1),
-            )
+        several = place.line != place.end_line
+        fail(*_no_operator(word, stripped, left.strip(), offset, called=bracket >= 0, several_lines=several))
         return None
     operator = Text(word, place.part(offset, len(word)))
     if bracket < 0:
@@ -342,6 +332,11 @@ def parse_head(
         return None
     rest = stripped[end + 1 :].strip()
     if rest:
+        tight = re.match(r":[^\s:]", rest)
+        if tight is not None:
+            meant = f"write `{head[: offset + end + 1]}: {rest[1:]}`"
+            fail("E0153", "a colon needs a space behind it", offset + end + 1, 1, meant)
+            return None
         # Whoever quotes a head often quotes its arguments too.
         help = f'the colon stands outside the quotes: `"{head[: offset + end + 1]}"{rest}`' if rest[0] == ":" else None
         fail("E0107", f"`{rest}` doesn't belong behind the inputs", offset + end + 1, len(stripped) - end - 1, help)
@@ -362,6 +357,33 @@ def parse_head(
                 return None
             inputs.append(argument)
     return tuple(targets), operator, tuple(inputs)
+
+
+def _no_operator(
+    word: str, text: str, left: str, offset: int, *, called: bool, several_lines: bool
+) -> tuple[str, str, int, int, str | None]:
+    """What is wrong with `word`, which stands where an operator's name does: code, message, place, what to write.
+
+    `text` is all that stands right of the `=`, `left` what stands left of it; `called` says that inputs follow.
+    """
+    name = f"{left} = " if left else ""
+    if word.startswith("$"):
+        return "E0107", "an operator's name can't be an expression here", offset, len(word), f"write `use: {word}`"
+    if several_lines:
+        message = f"YAML reads several lines as one layer, `{text}`"
+        return "E0151", message, 0, 1, "entries of one list begin with `- ` in one column"
+    tight = None if called else re.fullmatch(r"([A-Za-z_]\w*):(\S.*)", text)
+    if tight is not None:
+        help = f"write `{name}{tight.group(1)}: {tight.group(2)}`"
+        return "E0153", "a colon needs a space behind it", offset, tight.end(1) + 1, help
+    message = f"`{word}` is not an operator" if word else "an operator is missing here"
+    length = max(len(word), 1)
+    if (expression := _as_compute(text)) is not None:
+        return "E0107", message, offset, length, f"write `{name}compute: {expression}`"
+    if " " in word and not left:
+        first, _, rest = word.partition(" ")
+        return "E0107", message, offset, length, f"a name is given with `=`: `{first} = {rest.strip()}`"
+    return "E0107", message, offset, length, None
 
 
 def _as_compute(text: str) -> str | None:
@@ -425,56 +447,3 @@ def _split(text: str, offset: int) -> list[tuple[int, str]]:
             parts.append((offset + start + len(part) - len(part.lstrip()), part.strip()))
             start = position + 1
     return parts
-
-
-def unknown_operator_help(name: str, known: list[str]) -> str | None:
-    """What to write instead of an operator that doesn't exist."""
-    plain = name.lower().replace("_", "")
-    elsewhere = _OTHER_LIBRARIES.get(plain)
-    if elsewhere is None and plain.endswith("loss"):  # PyTorch's `mse_loss` and `CrossEntropyLoss`
-        elsewhere = next((item for item in known if item.replace("_", "") == plain.removesuffix("loss")), None)
-    if elsewhere is not None and elsewhere in known:
-        return f"it is called `{elsewhere}` here"
-    return did_you_mean(name.lower(), known)
-
-
-_OTHER_LIBRARIES: dict[str, str] = {
-    "dense": "linear",
-    "fc": "linear",
-    "conv": "conv2d",
-    "convolution": "conv2d",
-    "batchnorm": "batch_norm2d",
-    "batchnorm1d": "batch_norm1d",
-    "batchnorm2d": "batch_norm2d",
-    "batchnorm3d": "batch_norm3d",
-    "batchnormalization": "batch_norm2d",
-    "bn": "batch_norm2d",
-    "layernorm": "layer_norm",
-    "layernormalization": "layer_norm",
-    "groupnorm": "group_norm",
-    "maxpool": "max_pool2d",
-    "maxpool2d": "max_pool2d",
-    "maxpooling2d": "max_pool2d",
-    "avgpool": "avg_pool2d",
-    "avgpool2d": "avg_pool2d",
-    "averagepooling2d": "avg_pool2d",
-    "globalaveragepooling2d": "adaptive_avg_pool2d",
-    "globalaveragepool": "adaptive_avg_pool2d",
-    "globalavgpool": "adaptive_avg_pool2d",
-    "globalavgpool2d": "adaptive_avg_pool2d",
-    "globalaveragepool2d": "adaptive_avg_pool2d",
-    "adaptiveavgpool2d": "adaptive_avg_pool2d",
-    "concatenate": "concat",
-    "cat": "concat",
-    "multiply": "mul",
-    "plus": "add",
-    "swish": "silu",
-    "leakyrelu": "leaky_relu",
-    "convtranspose2d": "conv_transpose2d",
-    "conv2dtranspose": "conv_transpose2d",
-    "upsample": "interpolate",
-    "upsampling2d": "interpolate",
-    "view": "reshape",
-    "multiheadattention": "multi_head_attention",
-    "dropout2d": "dropout2d",
-}

@@ -30,11 +30,16 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class ExpressionError(Exception):
-    """A mistake in an expression; `offset` and `length` are within the whole YAML string."""
+    """A mistake in an expression; `offset` and `length` are within the whole YAML string.
 
-    def __init__(self, message: str, offset: int = 0, length: int = 1, help: str | None = None) -> None:
+    `unknown` is the name that nothing has, where that is the mistake.
+    """
+
+    def __init__(
+        self, message: str, offset: int = 0, length: int = 1, help: str | None = None, unknown: str | None = None
+    ) -> None:
         super().__init__(message)
-        self.message, self.offset, self.length, self.help = message, offset, length, help
+        self.message, self.offset, self.length, self.help, self.unknown = message, offset, length, help, unknown
 
 
 class Scope(Protocol):
@@ -102,7 +107,9 @@ def pieces(text: str) -> tuple[Piece, ...]:
         else:
             match = _NAME.match(text, start + 1)
             if match is None:
-                raise ExpressionError("`$` needs a name or `( … )` behind it", start, 1)
+                raise ExpressionError(
+                    "`$` needs a name or `( … )` behind it", start, 1, _dollar_help(text[start + 1 :])
+                )
             piece = Piece(match.group(), True, start + 1)
             end = match.end()
         if start > position:
@@ -112,6 +119,12 @@ def pieces(text: str) -> tuple[Piece, ...]:
     if position < len(text) or not found:
         found.append(Piece(text[position:], False, position))
     return tuple(found)
+
+
+def _dollar_help(rest: str) -> str | None:
+    """What to write instead of `${width}` or `$ width`."""
+    meant = re.match(r"\{\s*(\w+)\s*\}|\s+([A-Za-z_]\w*)", rest)
+    return None if meant is None else f"a parameter is read by `${meant.group(1) or meant.group(2)}`"
 
 
 def closing(text: str, start: int) -> int | None:
@@ -223,6 +236,7 @@ def _lookup(scope: Scope, name: str, offset: int) -> Any:
             offset,
             len(name),
             did_you_mean(name, scope.names()),
+            unknown=name,
         ) from None
 
 

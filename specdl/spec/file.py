@@ -16,6 +16,7 @@ from specdl.diagnostics import Diagnostics, Span
 from specdl.source import SpanTree
 from specdl.spec.entries import STRUCTURAL, Entry, parse_entries
 from specdl.spec.extends import Flat
+from specdl.spec.habits import file_hint
 from specdl.spec.models import (
     NETWORK,
     NetworkSpec,
@@ -216,7 +217,7 @@ def parse_file(
             help="write `specdl: 1` on top",
         )
         data = {**data, "specdl": LANGUAGE_VERSION}
-    file = validate(SpecFile, data, spans, diagnostics, what="a spec", code="E0112", noun="key")
+    file = validate(SpecFile, data, spans, diagnostics, what="a spec", code="E0112", noun="key", hint=file_hint)
     told: frozenset[str] = frozenset()
     if file is None:
         data, spans, told = repair(SpecFile, data, spans)
@@ -335,7 +336,9 @@ def _block(name: str, item: Any, spans: SpanTree, span: Span, diagnostics: Diagn
     if not isinstance(item, Mapping):
         diagnostics.add("E0113", f"the block `{name}` needs `layers`", span)
         return None
-    parsed = validate(BlockFile, item, spans, diagnostics, what=f"the block `{name}`", code="E0112", noun="key")
+    parsed = validate(
+        BlockFile, item, spans, diagnostics, what=f"the block `{name}`", code="E0112", noun="key", hint=file_hint
+    )
     if parsed is None:
         item, spans, told = repair(BlockFile, item, spans)
         if "layers" in told:

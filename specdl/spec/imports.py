@@ -16,6 +16,7 @@ from typing import Any
 from specdl.diagnostics import Diagnostics, Note, Span, SpecError, nearest
 from specdl.source import MAX_BYTES, MAX_NODES, Source, SpanTree, load_source
 from specdl.spec.validate import show
+from specdl.zoo import PREFIX, zoo_file, zoo_folder
 
 MAX_FILES = 64
 MAX_TOTAL_BYTES = 4 * MAX_BYTES
@@ -64,6 +65,8 @@ def reference(value: Any, word: str, span: Span, owner: Opened, diagnostics: Dia
     plain = isinstance(value, str) and value != "" and "\0" not in value
     if not plain:
         diagnostics.add("E0120", f"`{word}` names a file, got {show(value)}", span, help="e.g. `blocks/attention.yaml`")
+    elif value.startswith(PREFIX):
+        return Reference(value, word, span, owner)
     elif "://" in value:
         help = "download it, and name the file"
         diagnostics.add("E0120", f"`{value}` is not a file: nothing is fetched from elsewhere", span, help=help)
@@ -89,14 +92,24 @@ class Files:
     def open(self, reference: Reference, diagnostics: Diagnostics) -> Opened | None:
         """The file that a reference names, or None after the mistake was recorded."""
         owner = reference.owner.source
-        if owner.path is None or self._root is None:
+        shipped = reference.path.startswith(PREFIX)
+        if (owner.path is None or self._root is None) and not shipped:
             help = "save it as a file, and check that"
             message = f"a spec that is no file can't name others under `{reference.word}`"
             diagnostics.add("E0121", message, reference.span, help=help)
             return None
-        path = owner.path.parent / reference.path
+        if shipped:
+            try:
+                path = zoo_file(reference.path)
+            except SpecError as error:
+                (first,) = error.diagnostics
+                diagnostics.add(first.code, first.message, reference.span, help=first.help)
+                return None
+        else:
+            assert owner.path is not None
+            path = owner.path.parent / reference.path
         real = os.path.realpath(path)
-        if not Path(real).is_relative_to(self._root):
+        if not shipped and not self._allows(owner, real):
             help = "move it there, or allow a folder that holds both: `--import-root FOLDER`"
             message = f"`{reference.path}` leads out of the spec's folder"
             diagnostics.add("E0123", message, reference.span, help=help)
@@ -105,6 +118,13 @@ class Files:
             return None
         source = self._sources.get(real) or self._read(path, real, reference, diagnostics)
         return None if source is None else Opened(source, reference)
+
+    def _allows(self, owner: Source, real: str) -> bool:
+        """Whether a path leads to the folder of the spec; what a shipped spec names lies in the zoo."""
+        zoo = os.path.realpath(zoo_folder())
+        at_home = owner.path is not None and Path(os.path.realpath(owner.path)).is_relative_to(zoo)
+        roots = [root for root in (self._root, zoo if at_home else None) if root is not None]
+        return any(Path(real).is_relative_to(root) for root in roots)
 
     def _closes_a_cycle(self, reference: Reference, real: str, diagnostics: Diagnostics) -> bool:
         chain: list[Reference] = []

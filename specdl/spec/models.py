@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from specdl.diagnostics import Diagnostics, Span
 from specdl.source import SpanTree
 from specdl.spec.entries import STRUCTURAL, Entry, parse_entries
+from specdl.spec.habits import file_hint
 from specdl.spec.validate import show, validate
 
 NETWORK = "model"
@@ -159,7 +160,7 @@ def _network(name: str, item: Any, spans: SpanTree, span: Span, diagnostics: Dia
             return None
         origin = Trained(trained.from_, trained.network, trained.freeze)
         return NetworkSpec(name, {}, trained.outputs, (), spans, span, origin)
-    own = validate(NetworkFile, item, spans, diagnostics, what=what, code="E0112", noun="key")
+    own = validate(NetworkFile, item, spans, diagnostics, what=what, code="E0112", noun="key", hint=file_hint)
     if own is None:
         return None
     for key in ("inputs", "layers"):
@@ -191,7 +192,7 @@ def _step(item: Any, spans: SpanTree, diagnostics: Diagnostics) -> StepSpec | No
         help = "write `- name: …`, with `update`, `layers` and `losses` beneath"
         diagnostics.add("E0113", f"a step is a mapping of keys, got {show(item)}", spans.span, help=help)
         return None
-    parsed = validate(StepFile, item, spans, diagnostics, what="a step", code="E0112", noun="key")
+    parsed = validate(StepFile, item, spans, diagnostics, what="a step", code="E0112", noun="key", hint=file_hint)
     if parsed is None or not _is_name(parsed.name, "step", spans.at("name"), diagnostics):
         return None
     if not parsed.losses:
@@ -214,7 +215,7 @@ def parse_sample(item: Any, spans: SpanTree, span: Span, diagnostics: Diagnostic
     if not isinstance(item, Mapping):
         diagnostics.add("E0113", "`sample` needs `layers`", span, help="`sample: {layers: [z = randn: [64], …]}`")
         return None
-    parsed = validate(SampleFile, item, spans, diagnostics, what="sample", code="E0112", noun="key")
+    parsed = validate(SampleFile, item, spans, diagnostics, what="sample", code="E0112", noun="key", hint=file_hint)
     if parsed is None:
         return None
     if not parsed.layers:

@@ -8,60 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from specdl.data.sources import SOURCES, Source
-from specdl.data.transforms import TRANSFORMS, Transform
 from specdl.diagnostics import Diagnostics, Span, did_you_mean
-from specdl.ir.types import TensorType
-from specdl.objectives.base import Declared
 from specdl.objectives.metrics import METRICS, Metric
 from specdl.objectives.optimizers import OPTIMIZERS, AdamW, Group, Optimizer
 from specdl.objectives.schedulers import SCHEDULERS, Constant, Scheduler
-from specdl.ops.base import TypeRuleError
 from specdl.source import SpanTree
-from specdl.spec.entries import Entry, parse_entry
-from specdl.spec.validate import choose, show, validate
+from specdl.spec.data import Data, parse_data
+from specdl.spec.declared import Section, instance, is_mapping, listing, named
+from specdl.spec.entries import parse_entry
+from specdl.spec.validate import show, validate
 
 Unit = Literal["step", "epoch"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True, allow_inf_nan=False)
-
-
-class Split(_Section):
-    """Which share of the examples is held out, and how it is chosen."""
-
-    validation: float = Field(default=0.0, ge=0, lt=1, description="Share held out for validation.")
-    test: float = Field(default=0.0, ge=0, lt=1, description="Share held out for a test at the very end.")
-    stratify: str | None = Field(default=None, description="An integer field whose values every part gets alike.")
-    seed: int = Field(default=0, ge=0, description="Decides which examples are held out.")
-
-    @model_validator(mode="after")
-    def _leaves_some(self) -> Split:
-        if self.validation + self.test >= 1:
-            raise PydanticCustomError("split", "`validation` and `test` must leave something to train on")
-        return self
-
-    def shares(self) -> dict[str, float]:
-        """The parts that are held out."""
-        return {name: share for name in ("validation", "test") if (share := getattr(self, name)) > 0}
-
-
-class DataSection(_Section):
-    """The section `data`."""
-
-    source: Any = Field(description="Where the examples come from: `digits`.")
-    batch_size: int = Field(default=32, ge=1, description="Examples in a batch.")
-    split: Split | None = Field(default=None, description="Which share is held out.")
-    transforms: list[Any] = Field(default_factory=list, description="What is done to examples, as entries.")
-
-
-class Clip(_Section):
+class Clip(Section):
     """Limits on the gradient."""
 
     norm: float | None = Field(default=None, gt=0, description="Largest norm of all gradients together.")
@@ -74,7 +39,7 @@ class Clip(_Section):
         return self
 
 
-class EarlyStopping(_Section):
+class EarlyStopping(Section):
     """Ends training when a measure no longer improves."""
 
     monitor: str = Field(
@@ -85,7 +50,7 @@ class EarlyStopping(_Section):
     min_delta: float = Field(default=0.0, ge=0, description="What counts as an improvement.")
 
 
-class Every(_Section):
+class Every(Section):
     """How often something is done."""
 
     every: int = Field(default=1, ge=1, description="After so many of them.")
@@ -98,7 +63,7 @@ class CheckpointSection(Every):
     keep: int = Field(default=1, ge=1, description="How many of the latest states are kept.")
 
 
-class Train(_Section):
+class Train(Section):
     """The section `train`."""
 
     epochs: int | None = Field(default=None, ge=1, description="Passes over the training data; 10 unless given.")
@@ -122,38 +87,6 @@ class Train(_Section):
         if self.epochs is not None and self.max_steps is not None:
             raise PydanticCustomError("length", "`epochs` and `max_steps` exclude each other: set one of them to null")
         return self
-
-
-@dataclass(frozen=True, slots=True)
-class When:
-    """A transform's evaluated `when`: whether it runs while training, and whether it does in evaluation."""
-
-    training: bool
-    evaluation: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TransformEntry:
-    """A transform with the fields that it reads and writes."""
-
-    transform: Transform
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    when: When
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """Where examples come from. `raw` are the source's own fields, `fields` those of a batch behind the transforms."""
-
-    source: Source
-    batch_size: int
-    split: Split
-    transforms: tuple[TransformEntry, ...]
-    raw: Mapping[str, TensorType]
-    fields: Mapping[str, TensorType]
-    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +146,12 @@ def parse_recipe(
     `spans` is the tree of the whole spec; `networks` are the names that `optimizer` may have one for each of.
     """
     before = len(diagnostics.items)
-    data = _data(sections["data"], spans.child("data"), diagnostics) if sections.get("data") is not None else None
+    data = parse_data(sections["data"], spans.child("data"), diagnostics) if sections.get("data") is not None else None
     optimizers = _optimizers(sections.get("optimizer"), spans.child("optimizer"), diagnostics, networks)
     optimizer = next(iter(optimizers.values()), None)
     scheduler: Scheduler | None = Constant()
     if sections.get("scheduler") is not None:
-        scheduler = _named(sections["scheduler"], spans.child("scheduler"), SCHEDULERS, "scheduler", diagnostics)
+        scheduler = named(sections["scheduler"], spans.child("scheduler"), SCHEDULERS, "scheduler", diagnostics)
     metrics = _metrics(sections.get("metrics"), spans.child("metrics"), diagnostics)
     section = sections.get("train")
     train: Train | None = Train()
@@ -226,7 +159,7 @@ def parse_recipe(
         tree = spans.child("train")
         train = (
             validate(Train, section, tree, diagnostics, what="train", code="E0501")
-            if _mapping(section, tree, "train", diagnostics)
+            if is_mapping(section, tree, "train", diagnostics)
             else None
         )
     if any(item.severity == "error" for item in diagnostics.items[before:]):
@@ -240,13 +173,6 @@ def parse_recipe(
     return Recipe(data, optimizer, scheduler, metrics, train, monitor, {} if "" in optimizers else optimizers)
 
 
-def _mapping(value: Any, spans: SpanTree, what: str, diagnostics: Diagnostics) -> bool:
-    if isinstance(value, Mapping):
-        return True
-    diagnostics.add("E0501", f"`{what}` is a mapping of arguments, got {show(value)}", spans.span)
-    return False
-
-
 def measured_values(recipe: Recipe) -> tuple[str, ...]:
     """The names of the values (or fields) that metrics read, as far as they are named."""
     return tuple(dict.fromkeys(name for metric in recipe.metrics for name in metric.inputs or ()))
@@ -254,161 +180,7 @@ def measured_values(recipe: Recipe) -> tuple[str, ...]:
 
 def parse_schedule(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Scheduler | None:
     """A number that changes, in the scheduler's words (`{linear: {start: 0, end: 1}}`). None after a mistake."""
-    return _named(value, spans, SCHEDULERS, "schedule", diagnostics)
-
-
-AnyDeclared = TypeVar("AnyDeclared", bound=Declared)
-
-
-def _named(
-    value: Any, spans: SpanTree, table: Mapping[str, type[AnyDeclared]], what: str, diagnostics: Diagnostics
-) -> AnyDeclared | None:
-    """`adamw`, `adamw: 1e-3` or `adamw: {lr: 1e-3}` as an instance of its class."""
-    if isinstance(value, str):
-        return _instance(value, None, spans.span, SpanTree(spans.span), table, what, diagnostics)
-    if not isinstance(value, Mapping) or len(value) != 1:
-        example = next(iter(table))
-        diagnostics.add(
-            "E0501",
-            f"expects one {what}, got {show(value)}",
-            spans.span,
-            help=f"write `{example}` or `{example}: {{...}}`",
-        )
-        return None
-    (name,) = value
-    return _instance(name, value[name], spans.key(name), spans.child(name), table, what, diagnostics)
-
-
-def _instance(
-    name: str,
-    arguments: Any,
-    name_span: Span,
-    spans: SpanTree,
-    table: Mapping[str, type[AnyDeclared]],
-    what: str,
-    diagnostics: Diagnostics,
-) -> AnyDeclared | None:
-    cls: type[AnyDeclared] | None = choose(name, table, name_span, diagnostics, what=what)
-    if cls is None:
-        return None
-    if arguments is None:
-        arguments = {}
-        spans = SpanTree(name_span)
-    elif not isinstance(arguments, Mapping):
-        if cls.main is None:
-            diagnostics.add(
-                "E0501",
-                f"`{name}` takes its arguments by name, got {show(arguments)}",
-                spans.span,
-                help=f"write `{name}: {{argument: value}}`",
-            )
-            return None
-        arguments, spans = {cls.main: arguments}, SpanTree(spans.span, {cls.main: spans.span}, {cls.main: spans})
-    return validate(cls, arguments, spans, diagnostics, what=name, code="E0501")
-
-
-def _data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | None:
-    if not _mapping(value, spans, "data", diagnostics):
-        return None
-    section = validate(DataSection, value, spans, diagnostics, what="data", code="E0501")
-    if section is None:
-        return None
-    source = _named(section.source, spans.child("source"), SOURCES, "data source", diagnostics)
-    if source is None:
-        return None
-    raw = dict(source.fields())
-    default = source.default_split
-    split = section.split or Split(
-        validation=default.validation, test=default.test, stratify=default.stratify, seed=default.seed
-    )
-    if split.stratify is not None and not _is_class(raw.get(split.stratify)):
-        diagnostics.add(
-            "E0502",
-            f"`stratify` needs an integer field with one number an example, got `{split.stratify}`",
-            spans.at("split", "stratify"),
-            help=did_you_mean(split.stratify, raw) or _listing("fields", [k for k, v in raw.items() if _is_class(v)]),
-        )
-    transforms, fields = _transforms(section.transforms, raw, spans.child("transforms"), diagnostics)
-    return Data(source, section.batch_size, split, transforms, raw, fields, spans.span)
-
-
-def _is_class(type: TensorType | None) -> bool:
-    return type is not None and type.rank == 1 and not type.floating
-
-
-def _listing(what: str, names: list[str]) -> str | None:
-    return f"known {what}: {', '.join(f'`{name}`' for name in names)}" if names else None
-
-
-def _transforms(
-    entries: list[Any], raw: Mapping[str, TensorType], spans: SpanTree, diagnostics: Diagnostics
-) -> tuple[tuple[TransformEntry, ...], dict[str, TensorType]]:
-    fields = dict(raw)
-    found: list[TransformEntry] = []
-    for position, item in enumerate(entries):
-        entry = parse_entry(item, spans.child(position), diagnostics)
-        parsed = None if entry is None else _transform(entry, fields, diagnostics)
-        if parsed is not None:
-            found.append(parsed)
-    return tuple(found), fields
-
-
-def _transform(entry: Entry, fields: dict[str, TensorType], diagnostics: Diagnostics) -> TransformEntry | None:
-    """One entry; writes the types behind it into `fields`."""
-    name = entry.operator.value
-    transform = _instance(name, entry.arguments, entry.operator.span, entry.spans, TRANSFORMS, "transform", diagnostics)
-    if transform is None:
-        return None
-    if not entry.inputs or not entry.targets or len(entry.inputs) != len(entry.targets):
-        diagnostics.add(
-            "E0503",
-            f"`{name}` needs the fields that it reads and as many that it writes",
-            entry.span,
-            help=f"write `image = {name}(image)`",
-        )
-        return None
-    when = entry.when if isinstance(entry.when, When) else When(entry.when, entry.when)
-    modes: tuple[Any, ...] = (when.training, when.evaluation)  # any value, until it is checked here
-    for value in modes:
-        if not isinstance(value, bool):
-            diagnostics.add(
-                "E0503",
-                f"`when` of a transform is true or false, or asks for `$(training)`, got {show(value)}",
-                entry.when_spans.span if entry.when_spans is not None else entry.span,
-            )
-            return None
-    if not (when.training or when.evaluation):
-        return None
-    types: list[TensorType] = []
-    for argument in entry.inputs:
-        field = str(argument.value)
-        if field not in fields:
-            diagnostics.add(
-                "E0503",
-                f"there is no field `{field}`",
-                argument.span,
-                help=did_you_mean(field, fields) or _listing("fields", list(fields)),
-            )
-            return None
-        try:
-            after = transform.infer(fields[field])
-        except TypeRuleError as error:
-            diagnostics.add("E0504", f"`{name}` {error.message}", argument.span, help=error.help)
-            return None
-        if when != When(True, True) and after != fields[field]:
-            diagnostics.add(
-                "E0504",
-                f"`{name}` makes {after} of {fields[field]}, which must be the same in training and in evaluation",
-                entry.span,
-                help="leave the `when` out: in evaluation a random transform takes its middle"
-                if transform.random
-                else None,
-            )
-            return None
-        types.append(after)
-    outputs = tuple(target.value for target in entry.targets)
-    fields.update(zip(outputs, types, strict=True))
-    return TransformEntry(transform, tuple(str(argument.value) for argument in entry.inputs), outputs, when, entry.span)
+    return named(value, spans, SCHEDULERS, "schedule", diagnostics)
 
 
 def _optimizers(
@@ -423,7 +195,7 @@ def _optimizers(
     for name, item in value.items():
         if name not in networks:
             message = f"`optimizer` is by network here, and there is no network `{name}`"
-            help = did_you_mean(str(name), networks) or _listing("networks", list(networks))
+            help = did_you_mean(str(name), networks) or listing("networks", list(networks))
             diagnostics.add("E0514", message, spans.key(name), help=help)
             continue
         entry = _optimizer(item, spans.child(name), diagnostics)
@@ -445,12 +217,12 @@ def _optimizer(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Optimiz
             return None
         for position, item in enumerate(listed):
             tree = spans.child("groups", position)
-            if _mapping(item, tree, "group", diagnostics):
+            if is_mapping(item, tree, "group", diagnostics):
                 group = validate(Group, item, tree, diagnostics, what="group", code="E0501")
                 if group is not None:
                     groups.append(group)
                     group_spans.append(tree)
-    optimizer = _named(value, spans, OPTIMIZERS, "optimizer", diagnostics)
+    optimizer = named(value, spans, OPTIMIZERS, "optimizer", diagnostics)
     if optimizer is None:
         return None
     arguments = spans.child(optimizer.name)
@@ -469,7 +241,7 @@ def _metrics(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> tuple[Met
         entry = parse_entry(item, spans.child(position), diagnostics)
         if entry is None:
             continue
-        metric = _instance(
+        metric = instance(
             entry.operator.value, entry.arguments, entry.operator.span, entry.spans, METRICS, "metric", diagnostics
         )
         if metric is None:
@@ -515,7 +287,7 @@ def _monitor(
             "E0506",
             f"there is no measure `{stopping.monitor}`",
             spans.at("monitor"),
-            help=did_you_mean(stopping.monitor, modes) or _listing("measures", list(modes)),
+            help=did_you_mean(stopping.monitor, modes) or listing("measures", list(modes)),
         )
         return None
     return Monitor(stopping.monitor, stopping.mode or modes[stopping.monitor])

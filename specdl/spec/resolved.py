@@ -4,7 +4,10 @@ and a copy of each file that it imports. They need nothing outside of their fold
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePath
+from typing import Any
 
 from specdl.spec.file import Spec
 from specdl.spec.linking import identifier
@@ -13,14 +16,28 @@ MAIN = "spec.yaml"
 FOLDER = "imports"
 
 
-def resolved_files(spec: Spec) -> dict[str, str]:
-    """YAML texts by their path in the run's folder, `spec.yaml` last: what it names is there before it is."""
+def resolved_files(spec: Spec, paths: Mapping[tuple[Any, ...], Any] | None = None) -> dict[str, str]:
+    """YAML texts by their path in the run's folder, `spec.yaml` last: what it names is there before it is.
+
+    `paths` are the files of data that the spec names, absolute, by where they stand in it: the data stays where it is.
+    """
     names: dict[str, str] = {}
     texts: dict[str, str] = {}
     for other in spec.imports:
         _store(other, names, texts)
-    texts[MAIN] = _dump(spec, [f"{FOLDER}/{names[other.file]}" for other in spec.imports])
+    data = dict(spec.data)
+    for place, path in (paths or {}).items():
+        data = _put(data, place, path)
+    texts[MAIN] = _dump(replace(spec, data=data), [f"{FOLDER}/{names[other.file]}" for other in spec.imports])
     return texts
+
+
+def _put(data: Any, place: tuple[Any, ...], value: Any) -> Any:
+    """A copy of some data with a value at a place."""
+    if not place:
+        return value
+    step, *rest = place
+    return {**data, step: _put(data.get(step, {}), tuple(rest), value)}
 
 
 def _store(spec: Spec, names: dict[str, str], texts: dict[str, str]) -> None:

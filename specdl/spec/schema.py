@@ -26,9 +26,10 @@ from specdl.objectives.optimizers import OPTIMIZERS, Group
 from specdl.objectives.schedulers import SCHEDULERS
 from specdl.ops import OPERATORS
 from specdl.ops.initializers import Init
+from specdl.spec.data import DataSection
 from specdl.spec.file import LANGUAGE_VERSION, BlockFile, SpecFile
 from specdl.spec.models import AverageFile, NetworkFile, SampleFile, StepFile, TrainedFile
-from specdl.spec.recipe import DataSection, Train
+from specdl.spec.recipe import Train
 
 Schema = dict[str, Any]
 
@@ -111,7 +112,7 @@ def json_schema() -> Schema:
         "$schema": DIALECT,
         "title": "specdl",
         "description": "A neural network, and how it is trained, in one file.",
-        **_file(SpecFile, sections),
+        **{key: value for key, value in _file(SpecFile, sections).items() if key != "required"},
         **_needed(),
         "definitions": definitions,
     }
@@ -144,11 +145,16 @@ def schema_text() -> str:
 
 
 def _needed() -> Schema:
-    """A spec has `inputs` and `layers`, unless a key says that they stand elsewhere."""
-    elsewhere = [{"required": [key]} for key in ("models", "extends", "imports") if key in SpecFile.model_fields]
-    if not elsewhere:
-        return {"required": ["specdl", "inputs", "layers"]}
-    return {"if": {"not": {"anyOf": elsewhere}}, "then": {"required": ["inputs", "layers"]}}
+    """A spec has its version, `inputs` and `layers`, unless a key says that they stand elsewhere."""
+    elsewhere = [{"required": [key]} for key in ("models", "blocks")]
+    return {
+        "if": {"not": {"required": ["extends"]}},
+        "then": {
+            "required": ["specdl"],
+            "if": {"not": {"anyOf": elsewhere}},
+            "then": {"required": ["inputs", "layers"]},
+        },
+    }
 
 
 def _file(cls: type[BaseModel], parts: Mapping[str, Schema]) -> Schema:

@@ -6,35 +6,19 @@ validated here, so unknown names get the nearest right one and wrong types say w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean, nearest
 from specdl.source import SpanTree, resolve_scalar
+from specdl.spec.habits import argument_help, argument_meant, key_help
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_KERAS_AND_FRIENDS = {
-    "filters": "out_channels",
-    "units": "out_features",
-    "rate": "p",
-    "strides": "stride",
-    "use_bias": "bias",
-    "epsilon": "eps",
-    "dilation_rate": "dilation",
-    "pool_size": "kernel_size",
-    "learning_rate": "lr",
-    "input_dim": "num_embeddings",
-    "output_dim": "embedding_dim",
-    "num_heads": "heads",
-    "heads": "num_heads",
-    "is_causal": "causal",
-    "dropout_p": "dropout",
-    "axis": "dim",
-}
-"""Other libraries' words for our arguments."""
+Hint = Callable[[Sequence[Any], Any], str | None]
+"""What to write instead of a value of the wrong type, from its path and itself; asked only after a mistake."""
 
 
 def validate(
@@ -47,20 +31,25 @@ def validate(
     code: str = "E0203",
     notes: tuple[Note, ...] = (),
     noun: str = "argument",
+    hint: Hint | None = None,
+    context: Mapping[str, Any] | None = None,
 ) -> Model | None:
     """An instance of `cls`, or None after its mistakes were recorded.
 
-    `what` names the thing in messages (`conv2d`), `noun` its fields; `spans` is the tree of `data`.
+    `what` names the thing in messages (`conv2d`), `noun` its fields; `spans` is the tree of `data`; `hint`
+    knows what a wrong value may be meant to be; `context` is what pydantic tells the validators of `cls`.
     """
     try:
-        return cls.model_validate(data)
+        return cls.model_validate(data, context=context)
     except ValidationError as error:
         items = error.errors(include_url=False)
-        meant = {_meant(str(item["loc"][-1]), cls) for item in items if item["type"] == "extra_forbidden"}
+        meant = {
+            argument_meant(str(item["loc"][-1]), _names(cls)) for item in items if item["type"] == "extra_forbidden"
+        }
         for item in items:
             # An argument that is there under another name isn't missing as well.
             if item["type"] != "missing" or item["loc"][-1] not in meant:
-                _report(item, cls, data, spans, diagnostics, what, code, notes, noun)
+                _report(item, cls, data, spans, diagnostics, what, code, notes, noun, hint)
         return None
 
 
@@ -104,7 +93,7 @@ def check_names(
     known = _names(cls)
     for name in data:
         if name not in known:
-            _unknown(cls, str(name), spans.key(name), diagnostics, what, notes, "argument", nested=False)
+            _unknown(cls, str(name), data[name], spans.key(name), diagnostics, what, notes, "argument", nested=False)
 
 
 def _report(
@@ -117,6 +106,7 @@ def _report(
     code: str,
     notes: tuple[Note, ...],
     noun: str,
+    hint: Hint | None,
 ) -> None:
     # A pydantic location may hold names of union members; only steps that exist in the data are ours.
     path: list[Any] = []
@@ -130,9 +120,8 @@ def _report(
     kind = item["type"]
     name = str(item["loc"][-1]) if item["loc"] else ""
     if kind == "extra_forbidden":
-        _unknown(
-            cls, name, spans.key(*path) if path else spans.span, diagnostics, what, notes, noun, nested=len(path) > 1
-        )
+        place = spans.key(*path) if path else spans.span
+        _unknown(cls, name, value, place, diagnostics, what, notes, noun, nested=len(path) > 1)
     elif kind == "missing":
         diagnostics.add(
             "E0202",
@@ -146,11 +135,16 @@ def _report(
         where = f"`{argument}` of {_quoted(what)}" if argument else _quoted(what)
         # A verdict on the whole needs no echo of it.
         got = f", got {show(value)}" if argument or kind in _WORDS else ""
-        help = "without the quotes it is a number" if kind in _NUMBERS and _is_quoted_number(value) else None
+        help: str | None = None if hint is None else hint(path, value)
+        if help is None and kind in _NUMBERS and _is_quoted_number(value):
+            help = "without the quotes it is a number"
+        elif help is None and kind in _LISTS and isinstance(value, (str, int, float)):
+            help = f"a list has brackets: `[{value}]`"
         diagnostics.add(code, f"{where}: {_message(item)}{got}", spans.at(*path), help=help, notes=notes)
 
 
 _NUMBERS = frozenset({"int_type", "float_type"})
+_LISTS = frozenset({"list_type", "tuple_type"})
 
 
 def _is_quoted_number(value: Any) -> bool:
@@ -162,12 +156,6 @@ def _quoted(what: str) -> str:
     return what if " " in what else f"`{what}`"
 
 
-def _meant(name: str, cls: type[BaseModel]) -> str | None:
-    """The argument that an unknown name stands for: another library's word, or a misspelling."""
-    word = _KERAS_AND_FRIENDS.get(name)
-    return word if word in cls.model_fields else nearest(name, _names(cls))
-
-
 def _names(cls: type[BaseModel]) -> list[str]:
     """The fields as a spec writes them."""
     return [field.alias or name for name, field in cls.model_fields.items()]
@@ -176,6 +164,7 @@ def _names(cls: type[BaseModel]) -> list[str]:
 def _unknown(
     cls: type[BaseModel],
     name: str,
+    value: Any,
     span: Span,
     diagnostics: Diagnostics,
     what: str,
@@ -184,17 +173,20 @@ def _unknown(
     nested: bool,
 ) -> None:
     fields = _names(cls)
-    inferred = getattr(cls, "inferred", ())
-    help: str | None
-    if name in inferred:
-        help = f"`{name}` follows from the shapes; leave it out"
-    elif nested or not fields:
-        help = None if fields else f"`{what}` takes no arguments"
-    else:
-        word = _meant(name, cls)
-        listing = ", ".join(f"`{field}`" for field in fields)
-        ours = name in _KERAS_AND_FRIENDS
-        help = f"it takes {listing}" if word is None else f"write `{word}`" if ours else f"did you mean `{word}`?"
+    key, colon, rest = name.partition(":")
+    if colon and rest and value is None and key in fields:
+        meant = f"write `{key}: {rest.strip()}`"
+        diagnostics.add("E0153", "a colon needs a space behind it", span, help=meant, notes=notes)
+        return
+    help: str | None = None
+    if noun == "key" and not nested:
+        help = (key_help(name) if what == "a spec" else None) or did_you_mean(name, fields)
+    elif not nested:
+        help = argument_help(name, what, value, fields, getattr(cls, "inferred", ()))
+    if help is None and not fields:
+        help = f"`{what}` takes no arguments"
+    elif help is None and not nested:
+        help = f"it takes {', '.join(f'`{field}`' for field in fields)}"
     diagnostics.add("E0201", f"{_quoted(what)} has no {noun} `{name}`", span, help=help, notes=notes)
 
 

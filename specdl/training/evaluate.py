@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from specdl.analysis.metrics import usual_inputs
+from specdl.analysis.soft_labels import soft_labels
 from specdl.diagnostics import Diagnostic, SpecError, did_you_mean
 from specdl.training.checkpoint import MODEL_FILE, find_checkpoint, load_tensors, load_weights
 from specdl.training.engine import pick_device
@@ -36,6 +37,7 @@ def evaluate(
         [(step, functions[step.name]) for step in model.program.steps],
         recipe.metrics,
         usual_inputs(model.input_names, model.output_names, data.fields),
+        soft_labels(model.program),
     )
     networks = {next(iter(model.program.networks)): network}
     return scorer.score(networks, examples.batches(split, data.batch_size))

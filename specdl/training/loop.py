@@ -12,25 +12,29 @@ import math
 import shlex
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from specdl.analysis.metrics import usual_inputs
-from specdl.diagnostics import Diagnostic, EnvironmentFailure, SpecError
+from specdl.analysis.soft_labels import soft_labels
+from specdl.diagnostics import Diagnostic, Diagnostics, EnvironmentFailure, SpecError
 from specdl.objectives.optimizers import momentum_of, set_momentum, unmatched
 from specdl.spec.recipe import Every, Recipe
 from specdl.training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from specdl.training.curves import draw_curves
 from specdl.training.engine import Engine, bare, make_engine
 from specdl.training.errors import Interrupted, TrainingFailed
-from specdl.training.examples import open_examples, require_data
+from specdl.training.examples import check_opened, open_data, require_data
 from specdl.training.failures import Trouble, describe_failure, explained, is_out_of_memory, out_of_memory
+from specdl.training.inference import inference_of, keep_inference
 from specdl.training.model import Model
 from specdl.training.progress import Moment, Plan, Progress, pick_progress
 from specdl.training.reports import Reports
-from specdl.training.run_folder import new_run_folder, require_unused
+from specdl.training.run_folder import new_run_folder, require_unused, write_atomically
 from specdl.training.scoring import Scorer, total_loss
 from specdl.training.signals import StopSignals
 from specdl.training.state import Position, Run, pack, unpack
@@ -100,10 +104,17 @@ class _Loop:
         self.network_name = next(iter(model.program.networks))
         self.networks = {self.network_name: self.network}
 
-        self.examples = open_examples(recipe, data, engine.device)
+        self.opened = open_data(recipe, data, engine.device)
+        self.examples = self.opened.examples
+        diagnostics = Diagnostics()
+        check_opened(model, data, self.opened.classes, diagnostics)
+        diagnostics.raise_if_failed()
         self.batch_size = data.batch_size
         self.scorer = Scorer(
-            [(step, self.function)], recipe.metrics, usual_inputs(model.input_names, model.output_names, data.fields)
+            [(step, self.function)],
+            recipe.metrics,
+            usual_inputs(model.input_names, model.output_names, data.fields),
+            soft_labels(model.program),
         )
         whole, rest = divmod(self.examples.count("train"), self.batch_size)
         # A last batch of one example a process is left out: batch normalisation can't take it.
@@ -130,6 +141,9 @@ class _Loop:
                 self._note(f"this run is finished: it ended at step {self.position.step}")
         else:
             self.reports.describe(self.model.resolved_files(), self.settings, str(self.engine.device))
+            if self.engine.rank == 0:
+                keep_inference(self.folder, inference_of(self.model, self.opened.classes))
+                self._tell_skipped()
         self.reports.open(self.position.step)
         self._say_plan()
         try:
@@ -149,14 +163,12 @@ class _Loop:
     def _train(self, stop: StopSignals) -> None:
         position, settings = self.position, self.settings
         self.network.train()
-        middle = position.batch > 0
         while True:
-            drawn = self.examples.generator.get_state()
-            order = self.examples.begin_epoch(position.epoch)
-            if middle:  # taken up in the middle of an epoch: its random draws go on from where they were
-                self.examples.generator.set_state(drawn)
-                middle = False
-            self._epoch(order, stop)
+            rest = range(position.batch, self.batches)
+            rank, processes = self.engine.rank, self.engine.processes
+            served = self.examples.training(position.epoch, rest, self.batch_size, rank=rank, processes=processes)
+            with closing(served) as batches:
+                self._epoch(batches, stop)
             if position.batch >= self.batches:
                 position.epoch += 1
                 position.batch = 0
@@ -174,11 +186,11 @@ class _Loop:
                 return
             self._stop_if_asked(stop)
 
-    def _epoch(self, order: torch.Tensor, stop: StopSignals) -> None:
+    def _epoch(self, batches: Iterator[dict[str, torch.Tensor]], stop: StopSignals) -> None:
         """The updates of the rest of an epoch."""
         position, settings, engine, optimizer = self.position, self.settings, self.engine, self.optimizer
         function, add_up, networks = self.function, self.add_up, self.networks
-        batch_of, size, accumulate = self.examples.training_batch, self.batch_size, settings.accumulate
+        accumulate = settings.accumulate
         looks, autocast = engine.device.type == "cpu", engine.autocast
         plain = type(engine) is Engine
         validate_every = settings.validate_.every if settings.validate_.unit == "step" else 0
@@ -189,9 +201,7 @@ class _Loop:
             lr = self._set_rates()
             parts = min(accumulate, self.batches - position.batch)
             for part in range(parts):
-                start = (position.batch + part) * size
-                indices = order[start + engine.rank : start + size : engine.processes]
-                batch = batch_of(indices)
+                batch = next(batches)
                 if plain:
                     terms, _ = function(networks, batch)
                 else:
@@ -199,7 +209,7 @@ class _Loop:
                         terms, _ = function(networks, batch)
                 loss = add_up(terms)
                 assert loss is not None
-                count = len(indices)
+                count = len(next(iter(batch.values())))
                 if looks:
                     value = loss.item()
                     if not math.isfinite(value):
@@ -319,9 +329,7 @@ class _Loop:
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
             self._fail(math.nan)
         if self.engine.rank == 0:
-            checkpoint = pack(
-                self.used, self.network, self.optimizer, self.average, self.position, self.engine, self.examples
-            )
+            checkpoint = pack(self.used, self.network, self.optimizer, self.average, self.position, self.engine)
             save_checkpoint(self.folder / "checkpoints", name, checkpoint, keep=keep)
 
     def _restore(self) -> None:
@@ -330,9 +338,7 @@ class _Loop:
             message = f"`{self.folder}` has no checkpoint to go on from"
             help = "name a folder that `specdl train` made, or train without `--resume`"
             raise SpecError([Diagnostic("E0605", message, help=help)])
-        self.position = unpack(
-            load_checkpoint(path), self.network, self.optimizer, self.average, self.engine, self.examples
-        )
+        self.position = unpack(load_checkpoint(path), self.network, self.optimizer, self.average, self.engine)
 
     def _stop_if_asked(self, stop: StopSignals) -> None:
         if stop.received is None:
@@ -370,6 +376,13 @@ class _Loop:
                     first_step=self.position.step,
                 )
             )
+
+    def _tell_skipped(self) -> None:
+        skipped = self.opened.skipped
+        if skipped:
+            lines = "".join(f"{item.name}: it {item.reason}\n" for item in skipped)
+            write_atomically(self.folder / "skipped.txt", lines)
+            self._note(f"{len(skipped):,} examples can't be read and are left out: `{self.folder / 'skipped.txt'}`")
 
     def _note(self, text: str) -> None:
         if self.engine.rank == 0:

@@ -1,25 +1,27 @@
-"""Classifies image files with the trained network of a run.
+"""What a network says about image files: one that was trained, one with weights from elsewhere, or an ONNX file.
 
-A file becomes what the network was trained on: the channels and the size of the source's images, brightness in
-[0, 1], and then the transforms that evaluation uses.
+A file becomes an input as `data/inference.py` has it recorded, the same way for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from specdl.data.images import Unreadable
+from specdl.data.inference import Inference
 from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
-from specdl.ir.types import TensorType
 from specdl.training.evaluate import load_network
-from specdl.training.examples import require_data
+from specdl.training.inference import inference_of, inference_of_onnx, inference_of_run
 from specdl.training.model import Model
 
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _BATCH = 64
+
+Network = Callable[[torch.Tensor], torch.Tensor]
+"""An input gives the last output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,14 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the network says about a file: the likeliest classes, best first."""
+    """What a network says about a file: the likeliest classes, best first, or the output itself.
+
+    `output` is the last output for this file alone, without the batch axis.
+    """
 
     file: str
     top: tuple[Guess, ...]
+    output: torch.Tensor
 
     @property
     def label(self) -> str:
@@ -48,98 +54,125 @@ class Prediction:
         return self.top[0].probability
 
 
-def predict(model: Model, folder: Path, files: Sequence[str | Path], *, top: int = 3) -> list[Prediction]:
-    """The likeliest classes of each image file.
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A network and how it is used."""
 
-    Raises `SpecError` that names every file that can't be read, with the reason, before anything is computed; and
-    for a network that doesn't classify one image.
-    """
-    _, data = require_data(model.recipe)
-    name, *others = [value.name for value in model.program.main.inputs if not value.optional]
-    raw = data.raw.get(name)
-    if others or raw is None or raw.rank != 4 or raw.shape[1] not in _MODES:
-        message = f"`predict` reads images, but the inputs are {', '.join(f'`{name}`' for name in model.input_names)}"
+    network: Network
+    inference: Inference
+
+    def __call__(self, files: Sequence[str | Path], *, top: int = 3) -> list[Prediction]:
+        """What it says about each file, with the `top` likeliest classes.
+
+        Raises `SpecError` that names every file that can't be read, with the reason, before anything is computed.
+        """
+        inputs = _read_all(files, self.inference)
+        outputs: list[torch.Tensor] = []
+        start = 0
+        while start < len(inputs):
+            end = start + 1
+            while end < len(inputs) and end - start < _BATCH and inputs[end].shape == inputs[start].shape:
+                end += 1
+            outputs += self.network(torch.cat(inputs[start:end])).unbind()
+            start = end
+        return [_prediction(str(file), row, self.inference, top) for file, row in zip(files, outputs, strict=True)]
+
+
+def predict(model: Model, folder: Path, files: Sequence[str | Path], *, top: int = 3) -> list[Prediction]:
+    """What the network of a run says about image files; see `Predictor`."""
+    return of_run(model, folder)(files, top=top)
+
+
+def of_run(model: Model, folder: Path) -> Predictor:
+    """The network of a run, at its best checkpoint. Raises `SpecError` where it isn't one of images."""
+    return Predictor(_in_torch(load_network(model, folder)), _require(inference_of_run(model, folder), model))
+
+
+def of_spec(model: Model, network: torch.nn.Module) -> Predictor:
+    """A network of a spec with the weights that it has. Raises `SpecError` where it isn't one of images."""
+    return Predictor(_in_torch(network.eval()), _require(inference_of(model), model))
+
+
+def of_onnx(path: str | Path) -> Predictor:
+    """An ONNX file that `specdl export` wrote. Raises `SpecError` for another one."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises classes of its own that derive from nothing else
+        reason = "there is no such file" if not Path(path).exists() else str(error)
+        raise SpecError([Diagnostic("E0622", f"ONNX Runtime can't open `{path}`: {reason}")]) from error
+    inference = inference_of_onnx(session.get_modelmeta().custom_metadata_map, path)
+    names = [value.name for value in session.get_inputs()]
+    if names != [inference.input]:
+        message = f"`{path}` has the inputs {', '.join(names)}, its metadata says `{inference.input}`"
+        raise SpecError([Diagnostic("E0621", message)])
+
+    def run(batch: torch.Tensor) -> torch.Tensor:
+        try:
+            outputs = session.run(None, {inference.input: batch.numpy()})
+        except Exception as error:
+            raise SpecError([Diagnostic("E0622", f"ONNX Runtime can't run `{path}`: {error}")]) from error
+        return torch.from_numpy(outputs[-1])
+
+    return Predictor(run, inference)
+
+
+def _in_torch(network: torch.nn.Module) -> Network:
+    def run(batch: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            output = network(batch)
+        found: torch.Tensor = output[-1] if isinstance(output, (tuple, list)) else output
+        return found
+
+    return run
+
+
+def _require(inference: Inference | None, model: Model) -> Inference:
+    if inference is not None:
+        return inference
+    if model.recipe is None or model.recipe.data is None:
+        help = "`data` says how a file becomes an input: its `fields`, `transforms` and classes"
+        raise SpecError([Diagnostic("E0607", "`predict` needs a spec with `data`", help=help)])
+    inputs = ", ".join(f"`{name}`" for name in model.input_names)
+    raise SpecError([Diagnostic("E0607", f"`predict` reads one image file for one input, but the inputs are {inputs}")])
+
+
+def _prediction(file: str, output: torch.Tensor, inference: Inference, top: int) -> Prediction:
+    if inference.kind != "classes":
+        return Prediction(file, (), output)
+    if output.dim() != 1:
+        shape = ["N", *output.shape]
+        message = f"`predict` needs scores [N, classes], the network gives [{', '.join(map(str, shape))}]"
         raise SpecError([Diagnostic("E0607", message)])
-    images = _read_all(files, raw)
-    network = load_network(model, folder)
-    classes = next((found for field in data.raw if (found := data.source.classes(field))), None)
-    generator = torch.Generator()
-    predictions: list[Prediction] = []
-    with torch.inference_mode():
-        for start in range(0, len(images), _BATCH):
-            rows = []
-            for image in images[start : start + _BATCH]:
-                fields = {name: image}
-                for entry in data.transforms:
-                    if entry.when.evaluation and entry.inputs == entry.outputs == (name,):
-                        (fields[name],) = entry.transform.apply([fields[name]], generator, training=False)
-                rows.append(fields[name])
-            output = network(*[torch.cat(rows)])
-            scores = output[-1] if isinstance(output, (tuple, list)) else output
-            if scores.dim() != 2:
-                shape = list(scores.shape)
-                raise SpecError(
-                    [Diagnostic("E0607", f"`predict` needs scores [N, classes], the network gives {shape}")]
-                )
-            for file, row in zip(files[start : start + _BATCH], _probabilities(scores), strict=True):
-                best = row.topk(min(top, len(row)))
-                guesses = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-                predictions.append(
-                    Prediction(
-                        str(file), tuple(Guess(classes[at] if classes else str(at), value) for at, value in guesses)
-                    )
-                )
-    return predictions
+    names = inference.classes
+    if names is not None and len(names) > len(output):
+        message = f"the network gives {len(output)} scores, but there are {len(names)} classes"
+        raise SpecError([Diagnostic("E0607", message)])
+    best = _probabilities(output).topk(min(top, len(output)))
+    guesses = [
+        Guess(names[at] if names is not None and at < len(names) else str(at), value)
+        for at, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
+    return Prediction(file, tuple(guesses), output)
 
 
 def _probabilities(scores: torch.Tensor) -> torch.Tensor:
     """Softmax of logits or log-probabilities; scores that are probabilities already stay."""
-    if bool((scores >= 0).all()) and torch.allclose(scores.sum(1), scores.new_ones(len(scores)), atol=1e-4):
+    if bool((scores >= 0).all()) and torch.isclose(scores.sum(), scores.new_ones(()), atol=1e-4):
         return scores
-    return scores.float().softmax(1)
+    return scores.float().softmax(0)
 
 
-def _read_all(files: Sequence[str | Path], type: TensorType) -> list[torch.Tensor]:
+def _read_all(files: Sequence[str | Path], inference: Inference) -> list[torch.Tensor]:
     diagnostics = Diagnostics()
     images: list[torch.Tensor] = []
     for file in files:
         try:
-            images.append(read_image(Path(file), type))
-        except (OSError, ValueError, SyntaxError) as error:  # Pillow raises SyntaxError for broken PNG chunks
-            diagnostics.add("E0608", f"can't read the image `{file}`: {_reason(Path(file), error)}")
+            images.append(inference.read(file))
+        except Unreadable as error:
+            diagnostics.add("E0608", f"can't read the image `{file}`: it {error}")
     diagnostics.raise_if_failed()
     return images
-
-
-def _reason(path: Path, error: Exception) -> str:
-    if not path.exists():
-        return "there is no such file"
-    if path.is_dir():
-        return "it is a folder"
-    if path.stat().st_size == 0:
-        return "it is empty"
-    if type(error).__name__ == "UnidentifiedImageError":
-        return "it is no image that Pillow knows"
-    return str(error)
-
-
-def read_image(path: Path, type: TensorType) -> torch.Tensor:
-    """An image file as `[1, C, H, W]` in [0, 1], with the channels and (where it has numbers) the size of `type`."""
-    import warnings
-
-    import numpy as np
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(path) as opened:
-                image = opened.convert(_MODES[int(type.shape[1])])  # type: ignore[arg-type]
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise ValueError("it has too many pixels") from error
-    height, width = type.shape[2:]
-    if isinstance(height, int) and isinstance(width, int) and image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    array = np.asarray(image, dtype=np.float32) / 255
-    tensor = torch.from_numpy(array if array.ndim == 3 else array[..., None])
-    return tensor.permute(2, 0, 1).unsqueeze(0).contiguous()

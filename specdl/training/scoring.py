@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,14 +43,19 @@ def total_loss(step: Step) -> Callable[[Mapping[str, torch.Tensor]], torch.Tenso
 
 
 class Scorer:
-    """Measures networks again and again with the same metrics. `default_inputs` are what a bare metric compares."""
+    """Measures networks again and again with the same metrics. `default_inputs` are what a bare metric compares.
+
+    Of the labels in `soft`, which hold probabilities, the likeliest class is compared.
+    """
 
     def __init__(
         self,
         steps: Sequence[tuple[Step, StepFunction]],
         metrics: Sequence[MetricEntry],
         default_inputs: tuple[str, str],
+        soft: Collection[str] = (),
     ) -> None:
+        self._soft = soft
         self._steps = [(step, function, total_loss(step)) for step, function in steps]
         self._metrics = [(entry, entry.inputs or default_inputs) for entry in metrics]
         self._made: dict[str, Any] = {}
@@ -81,10 +86,11 @@ class Scorer:
         return scores
 
     def _update(self, values: Mapping[str, torch.Tensor]) -> None:
-        for entry, (prediction, target) in self._metrics:
+        for entry, (prediction, name) in self._metrics:
+            target = values[name].argmax(1) if name in self._soft else values[name]
             if entry.name not in self._made:
-                self._made[entry.name] = _make(entry, values[prediction], values[target])
-            self._made[entry.name].update(values[prediction], values[target])
+                self._made[entry.name] = _make(entry, values[prediction], target)
+            self._made[entry.name].update(values[prediction], target)
 
 
 def _make(entry: MetricEntry, prediction: torch.Tensor, target: torch.Tensor) -> Any:

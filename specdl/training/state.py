@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from specdl.data.memory import Examples
 from specdl.diagnostics import Diagnostic, SpecError
 from specdl.training.checkpoint import Checkpoint, load_weights, pack_optimizer, unpack_optimizer
 from specdl.training.engine import Engine, bare
@@ -55,12 +54,10 @@ def pack(
     average: AveragedModel | None,
     position: Position,
     engine: Engine,
-    examples: Examples,
 ) -> Checkpoint:
     """A checkpoint of all that. `used` is the network that inference takes: the average where there is one."""
     state, numbers = pack_optimizer(optimizer)
     state["random.cpu"] = torch.get_rng_state()
-    state["random.examples"] = examples.generator.get_state()
     if engine.device.type == "cuda":
         state["random.cuda"] = torch.cuda.get_rng_state(engine.device)
     if average is not None:
@@ -76,7 +73,6 @@ def unpack(
     optimizer: torch.optim.Optimizer,
     average: AveragedModel | None,
     engine: Engine,
-    examples: Examples,
 ) -> Position:
     """Puts everything back. Raises `SpecError` where the checkpoint belongs to another network or version."""
     facts, state = checkpoint.facts, checkpoint.state
@@ -92,7 +88,6 @@ def unpack(
             average.n_averaged.copy_(state["averaged"])
         unpack_optimizer(optimizer, state, facts["optimizer"])
         torch.set_rng_state(state["random.cpu"])
-        examples.generator.set_state(state["random.examples"])
         if engine.device.type == "cuda" and "random.cuda" in state:
             torch.cuda.set_rng_state(state["random.cuda"], engine.device)
         engine.restore(facts["engine"])

@@ -181,6 +181,7 @@ class Clocked:
 def load(job: Job, epochs: int) -> Model:
     """The spec with `job`'s data and training instead of its own."""
     import specdl
+    from specdl.data.examples import Stacked
     from specdl.data.sources import SOURCES, DefaultSplit, Source
     from specdl.ir.dims import BATCH
     from specdl.ir.types import TensorType
@@ -194,8 +195,8 @@ def load(job: Job, epochs: int) -> Model:
         def fields(self) -> Mapping[str, TensorType]:
             return {"image": TensorType((BATCH, *job.shape)), "label": TensorType((BATCH,), "int64")}
 
-        def load(self) -> dict[str, torch.Tensor]:
-            return dict(zip(("image", "label"), tensors(job), strict=True))
+        def load(self) -> Stacked:
+            return Stacked(dict(zip(("image", "label"), tensors(job), strict=True)))
 
     SOURCES["noise"] = Noise
     path, variant = MODELS[job.model]

@@ -45,7 +45,7 @@ def proposed(server: Server, text: str) -> list[str]:
     return [item["label"] for item in server.complete(*place(server, text))]
 
 
-@pytest.mark.parametrize("path", sorted(SPECS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SPECS.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_specs_have_no_mistakes(path: Path, server: Server) -> None:
     assert server.open(server.folder / path.name, MODELINE + path.read_text(encoding="utf-8")) == []
 

@@ -19,22 +19,35 @@ from specdl.backends.onnx_verify import TOLERANCE
 from tests.conftest import CASES, SPECS
 
 ZOO: list[tuple[Path, str | None, str]] = [
-    *((SPECS / "resnet.yaml", name, name) for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")),
     *(
-        (CASES / "elaborate" / "densenet121.yaml", name, name)
-        for name in ("densenet121", "densenet161", "densenet169", "densenet201")
+        (SPECS / "vision" / file, name, name)
+        for file, names in {
+            "resnet.yaml": "resnet18 resnet34 resnet50 resnet101 resnet152 wide_resnet50_2 wide_resnet101_2 "
+            "resnext50_32x4d resnext101_32x8d resnext101_64x4d",
+            "densenet.yaml": "densenet121 densenet161 densenet169 densenet201",
+            "vgg.yaml": "vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn",
+            "efficientnet.yaml": " ".join(f"efficientnet_b{size}" for size in range(8)),
+        }.items()
+        for name in names.split()
     ),
+    *((SPECS / "vision" / f"{name}.yaml", None, name) for name in ("alexnet", "googlenet", "mobilenet_v2")),
+    (SPECS / "resnet.yaml", "resnet18", "resnet18"),
     *(
         (CASES / "elaborate" / "convnext_tiny.yaml", name, name)
         for name in ("convnext_tiny", "convnext_small", "convnext_base", "convnext_large")
     ),
-    (CASES / "elaborate" / "googlenet.yaml", None, "googlenet"),
-    *((CASES / "elaborate" / "efficientnet.yaml", f"efficientnet_b{i}", f"efficientnet_b{i}") for i in range(8)),
     *((CASES / "elaborate" / "vit.yaml", name, name) for name in ("vit_b_16", "vit_b_32", "vit_l_16")),
 ]
 
-RUN = ["resnet18", "densenet121", "convnext_tiny", "googlenet", "efficientnet_b0", "vit_b_16"]
-"""One of each family runs; the others are compared by shape."""
+RUN: list[Any] = [
+    *("resnet18", "densenet121", "convnext_tiny", "googlenet", "efficientnet_b0", "mobilenet_v2", "vit_b_16"),
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("alexnet", "vgg11", "vgg16_bn", "resnet50", "resnet152", "wide_resnet50_2", "resnext50_32x4d")
+    ),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet161", "efficientnet_b4")),
+]
+"""One of each family runs, and larger ones in the slow suite; the others are compared by shape."""
 
 
 def reference(name: str) -> nn.Module:
@@ -131,9 +144,81 @@ def test_flops_equal_pytorchs_counter() -> None:
         assert specdl.load(path, variant).cost.flops == counter.get_total_flops(), name
 
 
+def test_auxiliary_heads_train_and_vanish_at_inference() -> None:
+    """GoogLeNet's three outputs in training, one in evaluation and in ONNX."""
+    model = specdl.load(SPECS / "vision" / "googlenet.yaml", None, {"params.dropout": 0.0, "params.dropout_aux": 0.0})
+    theirs = torchvision.models.GoogLeNet(init_weights=False, dropout=0.0, dropout_aux=0.0).train()
+    ours = model.module().train()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    image = torch.randn(4, 3, 96, 96)
+    expected = theirs(image)
+    found = dict(zip(model.program.main.output_names, ours(image), strict=True))
+    wanted = {"logits": expected.logits, "aux1": expected.aux_logits1, "aux2": expected.aux_logits2}
+    assert found.keys() == wanted.keys()
+    for name, value in found.items():
+        # Statistics of a batch divide by small variances, which amplifies the rounding.
+        torch.testing.assert_close(value, wanted[name], rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        assert isinstance(ours.eval()(image), torch.Tensor)
+    assert model.output_names == ("logits",)
+
+
+class UNet(nn.Module):
+    """Ronneberger et al. 2015, figure 1, written by hand; `padding` 0 is the paper's."""
+
+    def __init__(self, padding: int, channels: int) -> None:
+        super().__init__()
+
+        def double(before: int, width: int) -> nn.Sequential:
+            first = nn.Conv2d(before, width, 3, padding=padding)
+            return nn.Sequential(first, nn.ReLU(), nn.Conv2d(width, width, 3, padding=padding), nn.ReLU())
+
+        widths = [64, 128, 256, 512]
+        self.down = nn.ModuleList(double(a, b) for a, b in zip([channels, *widths], widths, strict=False))
+        self.bottom = double(512, 1024)
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * width, width, 2, stride=2) for width in reversed(widths))
+        self.conv = nn.ModuleList(double(2 * width, width) for width in reversed(widths))
+        self.last = nn.Conv2d(64, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skips = []
+        for down in self.down:
+            x = down(x)
+            skips.append(x)
+            x = nn.functional.max_pool2d(x, 2)
+        x = self.bottom(x)
+        for up, conv in zip(self.up, self.conv, strict=True):
+            x, skip = up(x), skips.pop()
+            cut = (skip.shape[2] - x.shape[2]) // 2
+            skip = skip[:, :, cut : cut + x.shape[2], cut : cut + x.shape[3]]
+            x = conv(torch.cat([x, skip], 1))
+        result: torch.Tensor = self.last(x)
+        return result
+
+
+@pytest.mark.parametrize(("variant", "size"), [(None, 64), ("paper", 188)])
+def test_u_net_equals_one_written_by_hand(variant: str | None, size: int) -> None:
+    model = specdl.load(SPECS / "vision" / "unet.yaml", variant, {"params.size": size})
+    theirs = UNet(0 if variant == "paper" else 1, 1 if variant == "paper" else 3).eval()
+    ours = model.module().eval()
+    # The same layers in the same order, under other names.
+    values = list(theirs.state_dict().values())
+    order = [*range(20)]  # down and bottom: two convolutions each, in order
+    for level in range(4):
+        order += [20 + 2 * level, 21 + 2 * level, *range(28 + 4 * level, 32 + 4 * level)]
+    order += [44, 45]
+    assert [value.shape for value in ours.state_dict().values()] == [values[index].shape for index in order]
+    keys = list(ours.state_dict())
+    ours.load_state_dict({key: values[index] for key, index in zip(keys, order, strict=True)})
+    image = torch.randn(1, 1 if variant == "paper" else 3, size, size)
+    with torch.no_grad():
+        # The same kernels in the same order.
+        torch.testing.assert_close(ours(image), theirs(image), rtol=1e-5, atol=1e-5)
+
+
 def test_a_segmentation_network_over_an_imported_backbone() -> None:
     """DeepLabV3: the keys, and both outputs at another size than the backbone's own."""
-    model = specdl.load(CASES / "imports" / "deeplabv3_resnet50" / "spec.yaml", None, {"params.size": 65})
+    model = specdl.load(SPECS / "vision" / "deeplabv3.yaml", None, {"params.size": 65})
     options = {"weights": None, "weights_backbone": None, "aux_loss": True}
     theirs = randomised(torchvision.models.segmentation.deeplabv3_resnet50(**options))
     ours = model.module().eval()

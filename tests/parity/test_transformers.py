@@ -21,13 +21,13 @@ pytestmark = pytest.mark.slow
 TOLERANCE = 1e-5
 """Attention is computed in another order than transformers' eager one; float32 then differs in its last digits."""
 
-SPECS = CASES / "elaborate"
+SPECS = {"gpt2": CASES / "elaborate" / "gpt2.yaml", **{path.stem: path for path in (CASES / "text").glob("*.yaml")}}
 TOKENS = torch.tensor([[5, 9, 2, 0, 7], [1, 1, 3, 8, 4]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], dtype=torch.bool)
 
 
 def spec(name: str, **params: Any) -> Model:
-    return load(SPECS / f"{name}.yaml", overrides={f"params.{key}": value for key, value in params.items()})
+    return load(SPECS[name], overrides={f"params.{key}": value for key, value in params.items()})
 
 
 def loaded(model: Model, reference: nn.Module, transposed: tuple[str, ...] = ()) -> nn.Module:

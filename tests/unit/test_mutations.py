@@ -92,7 +92,7 @@ KEYS = [
 @cache
 def texts() -> tuple[str, ...]:
     """The shipped specs and the golden cases."""
-    paths = [*sorted(SPECS.glob("*.yaml")), *sorted(CASES.glob("**/*.yaml"))]
+    paths = [*sorted(SPECS.rglob("*.yaml")), *sorted(CASES.glob("**/*.yaml"))]
     return tuple(path.read_text(encoding="utf-8") for path in paths)
 
 

@@ -63,12 +63,12 @@ def test_positions_of_keys_and_values() -> None:
         ("a: 1\na: 2", "E0008"),
         ("a: !!python/object/apply:os.system [ls]", "E0007"),
         ("a: !x 1", "E0007"),
-        ("a: [1, 2", "E0004"),
+        ("a: [1, 2", "E0152"),
         ("a: 1\n---\nb: 2", "E0005"),
         ("a: *missing", "E0006"),
         ("{[1, 2]: 3}", "E0009"),
-        ("- batch_norm2d\n    eps: 1", "E0004"),
-        ("a:\n\t- b", "E0004"),
+        ("- batch_norm2d\n    eps: 1", "E0150"),
+        ("a:\n\t- b", "E0151"),
         ("a: \x00", "E0004"),
     ],
 )
@@ -112,9 +112,11 @@ def test_any_text_gives_data_or_a_coded_error(text: str) -> None:
         assert all(item.code.startswith("E0") for item in error.diagnostics)
 
 
+# NEL, LS and PS are line breaks to PyYAML (YAML 1.1), which folds them into a space: its own reader loses them too.
+words = st.text(st.characters(exclude_characters="\x85\u2028\u2029", codec="utf-8"), max_size=12)
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(max_size=12),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | words,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4),
     max_leaves=20,
 )
 

@@ -10,7 +10,7 @@ from specdl.backends.diagram.style import LABEL_SIZE, text_width
 
 LABEL_HEIGHT = 10.0
 _BADGE = 30.0
-_TITLE_GAP = 4.0
+TITLE_GAP = 4.0
 _TITLE_LINE = 13.0
 _NEAR = 90.0
 _SHIFTS = sorted(
@@ -88,7 +88,7 @@ def missing_room(cluster: Cluster, center: Point, paths: Iterable[Sequence[Point
 
 def _with_gap(bounds: Bounds) -> Bounds:
     """The room of a title with what keeps lines from touching it."""
-    return bounds[0] - _TITLE_GAP, bounds[1], bounds[2] + _TITLE_GAP, bounds[3]
+    return bounds[0] - TITLE_GAP, bounds[1], bounds[2] + TITLE_GAP, bounds[3]
 
 
 def _meet(a: Bounds, b: Bounds) -> bool:

@@ -7,11 +7,20 @@ label beside it, a label that its own edge runs through moves aside, and routes 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
-from specdl.backends.diagram.aside import LABEL_HEIGHT, label_bounds, labels_aside, missing_room, title_aside
+from specdl.backends.diagram.aside import (
+    LABEL_HEIGHT,
+    TITLE_GAP,
+    label_bounds,
+    labels_aside,
+    missing_room,
+    title_aside,
+    title_bounds,
+)
 from specdl.backends.diagram.lanes import Lane, lanes, rightmost
 from specdl.backends.diagram.model import Drawing, Edge, Route, Turns
 from specdl.backends.diagram.paths import Bounds, Point, crosses, overlap, path_points, rounded_path, straight_path
@@ -149,6 +158,36 @@ def title_rooms(drawing: Drawing, geometry: Geometry) -> dict[str, float]:
             beside = place.bounds[2] - FRAME_MARGIN - geometry.boxes[right_of.get(first.id, first.id)].bounds[2]
             rooms[cluster.id] = max(beside - NODE_GAP + missing + _LABEL_GAP, 1.0)
     return rooms
+
+
+def trimmed(drawing: Drawing, geometry: Geometry, names: Collection[str]) -> Geometry:
+    """The geometry with some frames no wider than their content and title need: what keeps room for a title also
+    keeps a distance to it.
+    """
+    clusters = dict(geometry.clusters)
+    paths = geometry.lines()
+    for cluster in reversed(list(drawing.clusters())):  # inner ones first
+        place = clusters[cluster.id]
+        if cluster.id not in names or place.label is None:
+            continue
+        left, bottom, right, top = place.bounds
+        title = title_bounds(cluster, place.label)
+        content = [geometry.boxes[box.id].bounds[2] for box in cluster.boxes()]
+        content += [clusters[inner.id].bounds[2] for inner in cluster.clusters()]
+        content += [x for path in paths for x, y in path if left < x < right and bottom < y < top]
+        low, high, width = title[1] - TITLE_GAP, title[3] + TITLE_GAP, title[2] - title[0] + 2 * TITLE_GAP
+        beside = [
+            max(one[0], other[0])
+            for path in paths
+            for one, other in pairwise(path)
+            if min(one[1], other[1]) < high and max(one[1], other[1]) > low and min(one[0], other[0]) < title[0]
+        ]
+        wanted = max([*content, *(x + width for x in beside)]) + FRAME_MARGIN
+        spare = right - wanted
+        if spare > 0:
+            x, y = place.label
+            clusters[cluster.id] = PlacedCluster((left, bottom, wanted, top), (x - spare, y))
+    return replace(geometry, clusters=clusters)
 
 
 def blocked(drawing: Drawing, geometry: Geometry) -> frozenset[Route]:

@@ -195,6 +195,7 @@ class Parts:
                 and not self.wraps(parts[stop].key)
                 and parts[stop - 1].stop == parts[stop].start
                 and flow.chained(parts[stop - 1].start, parts[stop - 1].stop, parts[stop].stop)
+                and flow.same_sides(parts[stop - 1], parts[stop])
             ):
                 stop += 1
             joined = parts[stop - 1]
@@ -400,6 +401,14 @@ class _Flow:
             for name in node.inputs
             if name is not None
         )
+
+    def same_sides(self, left: Part, right: Part) -> bool:
+        """Whether two calls in a row read the same values besides the one that flows: a mask, not skip connections."""
+        nodes = self.function.nodes
+        made = {name for node in nodes[left.start : left.stop] for name in node.outputs}
+        before, after = nodes[left.start].inputs, nodes[right.start].inputs
+        sides = [index for index, name in enumerate(after) if name not in made]
+        return len(before) == len(after) and all(before[index] == after[index] for index in sides)
 
     def _recent(self, name: str, start: int) -> bool:
         """Whether a value from before is read by `start` and beyond alike: a path that goes around."""

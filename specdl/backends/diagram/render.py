@@ -15,7 +15,7 @@ from pathlib import Path
 from specdl.backends.diagram.bend import bend
 from specdl.backends.diagram.build import build
 from specdl.backends.diagram.dot import Direction, write_dot, write_layout_dot, write_placed_dot
-from specdl.backends.diagram.geometry import Geometry, blocked, read_layout, title_rooms
+from specdl.backends.diagram.geometry import Geometry, blocked, read_layout, title_rooms, trimmed
 from specdl.backends.diagram.model import Drawing
 from specdl.backends.diagram.style import ThemeName
 from specdl.diagnostics import Diagnostic, EnvironmentFailure, SpecError, did_you_mean
@@ -103,7 +103,9 @@ def lay_out(drawing: Drawing, direction: Direction) -> tuple[Drawing, Geometry]:
         drawing = drawing.without(lost)
         geometry = _placed(drawing, direction, {})
     rooms = title_rooms(drawing, geometry) if direction != "LR" else {}
-    return drawing, _placed(drawing, direction, rooms) if rooms else geometry
+    if rooms:
+        geometry = trimmed(drawing, _placed(drawing, direction, rooms), rooms)
+    return drawing, geometry
 
 
 def _shaped(drawing: Drawing, direction: Direction) -> Drawing:

@@ -20,7 +20,7 @@ def brief(item: Difference) -> tuple[str, str | None, str | None, int]:
 
 
 def test_equal_specs_have_no_differences() -> None:
-    for path in sorted(SPECS.glob("*.yaml")):
+    for path in sorted(SPECS.rglob("*.yaml")):
         assert compare(load(path).program, load(path).program) == ()
 
 

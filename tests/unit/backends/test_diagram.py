@@ -25,7 +25,7 @@ from tests.conftest import CASES, SPECS
 from tests.unit.backends.diagram_lint import lint
 
 AWKWARD = sorted((CASES / "diagrams").glob("*.yaml"))
-MODELS = [*sorted(SPECS.glob("*.yaml")), *sorted((CASES / "elaborate").glob("*.yaml"))]
+MODELS = [*sorted(SPECS.rglob("*.yaml")), *sorted((CASES / "elaborate").glob("*.yaml"))]
 LANGUAGE = sorted((CASES / "language").glob("*.yaml"))
 
 

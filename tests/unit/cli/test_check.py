@@ -57,7 +57,7 @@ BAD_FILES: dict[str, tuple[bytes, str, str]] = {
     "only a comment": (b"# nothing\n", "E0100", "`bad.yaml` is empty"),
     "a list": (b"- 1\n", "E0100", "`bad.yaml` is not a mapping"),
     "not UTF-8": (b"specdl: 1\nname: \xff\xfe\n", "E0003", "isn't UTF-8 text"),
-    "not YAML": (b"specdl: [1\nname: x\n", "E0004", "not YAML"),
+    "not YAML": (b"specdl: [1\nname: x\n", "E0152", "never closes"),
     "a control character": (b"specdl: 1\nname: \x01\n", "E0004", "not YAML"),
     "a tag": (b"specdl: 1\nname: !!python/object/apply:os.system [ls]\n", "E0007", "a spec holds plain data"),
     "two documents": (b"specdl: 1\n---\nspecdl: 1\n", "E0005", "one YAML document"),

@@ -20,7 +20,7 @@ import specdl as package
 from tests.conftest import SPECS
 from tests.unit.cli.conftest import Command, Done, one_error
 
-ZOO = sorted(path.name for path in SPECS.glob("*.yaml"))
+ZOO = sorted(str(path.relative_to(SPECS)) for path in SPECS.rglob("*.yaml") if "blocks" not in path.parts)
 
 
 def failed(done: Done, *words: str) -> None:

@@ -26,7 +26,7 @@ WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "a value of the wrong type": ("train.epochs=many", "E0501", ("expected an integer", "<train.epochs=many>:1:14")),
     "a value out of bounds": ("train.epochs=0", "E0501", ("at least 1",)),
     "a parameter of another kind": ("params.hidden=many", "E0304", ("is a number (16), got `many`",)),
-    "a value that isn't YAML": ("train.epochs=[1", "E0004", ("`train.epochs=[1`",)),
+    "a value that isn't YAML": ("train.epochs=[1", "E0152", ("`train.epochs=[1`",)),
     "no key": ("=3", "E0303", ("names no key",)),
     "nothing": ("name=", "E0112", ("expected a word",)),
     "an object tag": ("name=!!python/name:os.system", "E0007", ("plain data",)),

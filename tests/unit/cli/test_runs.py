@@ -68,7 +68,7 @@ class TestWrongRuns:
     def test_a_spec_that_is_broken(self, specdl: Command, words: tuple[str, ...], trained: Path) -> None:
         shutil.copytree(trained, "run")
         Path("run/spec.yaml").write_text("specdl: [1\n")
-        one_error(self.use(specdl, words, "run"), "E0004", "run/spec.yaml:")
+        one_error(self.use(specdl, words, "run"), "E0152", "run/spec.yaml:")
 
 
 @pytest.mark.parametrize("command", ["eval", "predict"])
@@ -134,10 +134,10 @@ class TestPredict:
         assert [line.split("`")[1] for line in told[:-1]] == names
         assert all(line.startswith("error[E0608]: can't read the image `") for line in told[:-1])
         assert [line.split(": ", 2)[2] for line in told[1:-1]] == [
-            "it is no image that Pillow knows",
+            "it is no image of a known format",
             "it is empty",
             "it is a folder",
-            "there is no such file",
+            "it doesn't exist",
         ]
         assert told[-1] == "5 errors"
 

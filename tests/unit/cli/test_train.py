@@ -40,7 +40,14 @@ class TestOutput:
 
     def test_a_run_has_its_files(self, trained: Path) -> None:
         names = {path.name for path in trained.iterdir() if "tfevents" not in path.name}
-        assert names == {"spec.yaml", "environment.json", "metrics.jsonl", "curves.png", "checkpoints"}
+        assert names == {
+            "spec.yaml",
+            "environment.json",
+            "inference.json",
+            "metrics.jsonl",
+            "curves.png",
+            "checkpoints",
+        }
         assert (trained / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 

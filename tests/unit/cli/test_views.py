@@ -115,7 +115,7 @@ class TestFmt:
         Path("x.yaml").write_text(UNTIDY, encoding="utf-8")
         done = specdl("fmt", "broken.yaml", "x.yaml")
         assert (done.code, done.out) == (1, "formatted x.yaml\n")
-        assert "error[E0004]" in done.err
+        assert "error[E0152]" in done.err
         assert Path("broken.yaml").read_text(encoding="utf-8") == "a: [1\n"
 
     def test_stdin_to_stdout(self, folder: Path) -> None:

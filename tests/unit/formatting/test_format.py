@@ -88,5 +88,5 @@ def test_random_texts_keep_data_and_comments(text: str) -> None:
 
 
 def test_what_is_no_yaml_is_an_error() -> None:
-    with pytest.raises(SpecError, match="E0004"):
+    with pytest.raises(SpecError, match="E0152"):
         format_text("a: [1\n")

@@ -145,5 +145,5 @@ def test_a_pass_that_breaks_the_program_is_named(monkeypatch: pytest.MonkeyPatch
 def test_the_shipped_specs_are_whole() -> None:
     import specdl
 
-    for path in sorted(SPECS.glob("*.yaml")):
+    for path in sorted(SPECS.rglob("*.yaml")):
         verify(specdl.load(path, "resnet18" if path.stem == "resnet" else None).program)

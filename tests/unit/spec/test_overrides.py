@@ -136,5 +136,5 @@ def test_the_value_is_yaml(text: str, expected: tuple[str, Any]) -> None:
 
 
 def test_a_value_that_is_no_yaml() -> None:
-    with pytest.raises(SpecError, match="E00"):
+    with pytest.raises(SpecError, match="E0152"):
         parse_override("params.sizes=[1, 2")

@@ -9,7 +9,8 @@ import pytest
 
 from specdl.diagnostics import Diagnostics
 from specdl.source import parse_text
-from specdl.spec.recipe import Recipe, When, parse_recipe
+from specdl.spec.data import When
+from specdl.spec.recipe import Recipe, parse_recipe
 
 
 def parse(text: str) -> tuple[Recipe | None, Diagnostics]:
@@ -136,7 +137,7 @@ def test_a_transform_that_changes_the_shape_only_while_training_is_refused() -> 
         "data:\n  source: digits\n  transforms:\n    - image = random_crop(image): 6\n      when: $(training)\n"
     )
     assert recipe is None
-    assert "the same in training and in evaluation" in diagnostics.items[0].message
+    assert "[N, 1, 6, 6] in training, but [N, 1, 8, 8] in evaluation" in diagnostics.items[0].message
 
 
 def test_a_when_is_true_or_false() -> None:

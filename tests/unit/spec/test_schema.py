@@ -20,7 +20,7 @@ from tests.unit.cli.conftest import environment
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema isn't installed: pip install -e '.[dev]'")
 
 RIGHT = [
-    *sorted(SPECS.glob("*.yaml")),
+    *sorted(SPECS.rglob("*.yaml")),
     *(
         path
         for kind in ("language", "elaborate", "diagrams", "models")

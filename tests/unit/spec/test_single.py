@@ -18,7 +18,7 @@ from tests.conftest import CASES, SPECS, compiled
 
 KINDS = ("language", "elaborate", "diagrams", "models", "imports")
 RIGHT = [
-    *sorted(SPECS.glob("*.yaml")),
+    *sorted(SPECS.rglob("*.yaml")),
     *(path for kind in KINDS for pattern in ("*.yaml", "*/spec.yaml") for path in sorted((CASES / kind).glob(pattern))),
 ]
 TWO_OF_ONE_NAME = {"transitive"}

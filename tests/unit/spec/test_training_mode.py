@@ -7,7 +7,7 @@ import pytest
 from specdl.api import compile_source
 from specdl.diagnostics import SpecError
 from specdl.source import parse_text
-from specdl.spec.recipe import When
+from specdl.spec.data import When
 
 SPEC = """
 specdl: 1

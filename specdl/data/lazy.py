@@ -1,0 +1,150 @@
+"""Serves batches of examples that are decoded one by one, ahead of the training loop and in the background.
+
+The workers are threads: decoders and torch's kernels let go of Python's lock, nothing is copied between processes,
+and none is left behind when the run is stopped. Each example draws from a generator of its own, seeded by the
+seed, the epoch and its position in the epoch, so any number of workers serves the same batches.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+from specdl.data.examples import Records
+from specdl.data.images import Unreadable
+from specdl.data.loading import bad_files, different_sizes, find_bad
+from specdl.data.pipeline import EVALUATION, Pipeline, Step, epoch_order, seed_of
+from specdl.diagnostics import Span, SpecError
+
+Tensors = dict[str, torch.Tensor]
+Collate = Callable[[Sequence[dict[str, Any]]], Tensors]
+"""Makes one batch of examples, whose fields have a batch axis of 1."""
+
+
+def stack(examples: Sequence[dict[str, Any]]) -> Tensors:
+    """A batch of examples of equal shapes. Raises `SpecError` where they differ."""
+    batch: Tensors = {}
+    for name, first in examples[0].items():
+        values = [example[name] for example in examples]
+        other = next((value for value in values if value.shape != first.shape), None)
+        if other is not None:
+            raise SpecError([different_sizes(name, other[0], first[0])])
+        batch[name] = torch.cat(values)
+    return batch
+
+
+class LazyExamples:
+    """`Examples` (see examples.py) that are decoded when they are asked for.
+
+    With 0 `workers` everything is done when a batch is asked for; otherwise that many threads work up to `AHEAD`
+    batches ahead. `weights` are those of a weighted sampler, one an example; `span` is where the data is named.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        parts: Mapping[str, torch.Tensor],
+        pipeline: Pipeline,
+        *,
+        device: torch.device,
+        seed: int,
+        workers: int = 0,
+        collate: Collate = stack,
+        weights: torch.Tensor | None = None,
+        span: Span | None = None,
+    ) -> None:
+        self._records, self._pipeline = records, pipeline
+        self._parts = dict(parts)
+        self._weights = None if weights is None else weights[self._parts["train"]]
+        self._device, self._seed, self._workers, self._collate = device, seed, workers, collate
+        self._span = span
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the parts."""
+        return tuple(self._parts)
+
+    def count(self, part: str) -> int:
+        """The number of examples of a part."""
+        return len(self._parts[part])
+
+    def training(
+        self, epoch: int, batches: range, size: int, *, rank: int = 0, processes: int = 1
+    ) -> Generator[Tensors, None, None]:
+        """Batches of an epoch; see `Examples.training`."""
+        order = epoch_order(self._parts["train"], self._seed, epoch, self._weights).tolist()
+
+        def positions(number: int) -> range:
+            return range(len(order))[number * size + rank : (number + 1) * size : processes]
+
+        def make(position: int) -> dict[str, Any]:
+            return self._example(order[position], self._pipeline.training, seed_of(self._seed, epoch, position))
+
+        generator = torch.Generator()
+        for number, batch in zip(batches, self._ahead(make, map(positions, batches)), strict=True):
+            if self._pipeline.batch:
+                generator.manual_seed(seed_of(self._seed, epoch, number * size + rank))
+                for step in self._pipeline.batch:
+                    step.run(batch, generator)
+            yield batch
+
+    def batches(self, part: str, size: int) -> Generator[Tensors, None, None]:
+        """All examples of a part in order, transformed as in evaluation."""
+        indices = self._parts[part].tolist()
+        chosen = (indices[start : start + size] for start in range(0, len(indices), size))
+        steps, seed = self._pipeline.evaluation, self._seed
+        yield from self._ahead(lambda index: self._example(index, steps, seed_of(seed, EVALUATION, index)), chosen)
+
+    def _example(self, index: int, steps: Sequence[Step], seed: int) -> dict[str, Any]:
+        """One example behind its transforms, its fields with a batch axis of 1."""
+        decoded = self._records.get(index).items()
+        fields = {name: value[None] if isinstance(value, torch.Tensor) else [value] for name, value in decoded}
+        generator = torch.Generator().manual_seed(seed)
+        for step in steps:
+            step.run(fields, generator)
+        return fields
+
+    def _failed(self) -> SpecError:
+        """A file turned out to be bad in the middle of a run: all of them are looked for, and listed."""
+        bad = find_bad(self._records, self._workers, decode=True)
+        return bad_files(bad, len(self._records), self._span)
+
+    def _ahead(
+        self, make: Callable[[int], dict[str, Any]], batches: Iterable[Sequence[int]]
+    ) -> Generator[Tensors, None, None]:
+        """Batches of what `make` makes of each number, made ahead of time where there are workers."""
+        try:
+            yield from self._made(make, batches)
+        except Unreadable as error:
+            raise self._failed() from error
+
+    def _made(
+        self, make: Callable[[int], dict[str, Any]], batches: Iterable[Sequence[int]]
+    ) -> Generator[Tensors, None, None]:
+        if not self._workers:
+            for numbers in batches:
+                yield self._finish([make(number) for number in numbers])
+            return
+        executor = ThreadPoolExecutor(self._workers, thread_name_prefix="specdl-data")
+        waiting: deque[list[Future[dict[str, Any]]]] = deque()
+        try:
+            for numbers in batches:
+                waiting.append([executor.submit(make, number) for number in numbers])
+                if len(waiting) > AHEAD:
+                    yield self._finish([future.result() for future in waiting.popleft()])
+            while waiting:
+                yield self._finish([future.result() for future in waiting.popleft()])
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _finish(self, examples: Sequence[dict[str, Any]]) -> Tensors:
+        batch = self._collate(examples)
+        return {name: tensor.to(self._device) for name, tensor in batch.items()}
+
+
+AHEAD = 3
+"""Batches that are being made while one is used."""

@@ -1,0 +1,47 @@
+"""Paths in the arguments of sources and transforms: relative to the file that names them.
+
+A run keeps a copy of its spec elsewhere, with these paths made absolute (`located`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ValidationInfo
+
+
+class _Path:
+    """Marks a field as a path, unless it is one of some words."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def resolve(self, value: object, info: ValidationInfo) -> object:
+        """A path seen from where the file that names it lies; the context has the folder of each argument."""
+        if not isinstance(value, str) or not value or value in self.words:
+            return value
+        folder = (info.context or {}).get(info.field_name, "")
+        return os.path.normpath(os.path.join(folder, os.path.expanduser(value)))
+
+
+def path_unless(*words: str) -> tuple[_Path, AfterValidator]:
+    """What makes a path of a field that may also be one of some words (or no word at all)."""
+    mark = _Path(*words)
+    return mark, AfterValidator(mark.resolve)
+
+
+_MARK, _RESOLVE = path_unless()
+
+FilePath = Annotated[str, _MARK, _RESOLVE]
+"""A file or folder, as an argument of a source or a transform."""
+
+
+def located(declared: BaseModel) -> Iterator[tuple[str, str]]:
+    """The arguments that are paths, absolute."""
+    for name, field in type(declared).model_fields.items():
+        value = getattr(declared, name)
+        marks = [item for item in field.metadata if isinstance(item, _Path)]
+        if marks and isinstance(value, str) and value not in marks[0].words:
+            yield name, os.path.abspath(value)

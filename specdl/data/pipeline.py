@@ -1,0 +1,76 @@
+"""What happens to examples between a source and a batch, whoever serves them: their order and their transforms.
+
+All that is random is drawn from generators seeded by the run's seed, the epoch and a position in it, so any batch
+can be made again without those before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from specdl.data.transforms import Transform
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A transform with the fields that it reads and writes."""
+
+    transform: Transform
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def run(self, fields: dict[str, Any], generator: torch.Generator) -> None:
+        """Replaces the written fields. Fields have a batch axis, which may be 1 long."""
+        changed = self.transform.apply([fields[name] for name in self.inputs], generator)
+        fields.update(zip(self.outputs, changed, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What is done to examples: in training, in evaluation, and to a batch in training."""
+
+    training: tuple[Step, ...] = ()
+    evaluation: tuple[Step, ...] = ()
+    batch: tuple[Step, ...] = ()
+
+    def apart(self) -> tuple[tuple[Step, ...], Pipeline]:
+        """The first steps, as far as they are the same in training and in evaluation every time; and the rest."""
+        count = 0
+        for step, other in zip(self.training, self.evaluation, strict=False):
+            if step != other or step.transform.random:
+                break
+            count += 1
+        return self.training[:count], Pipeline(self.training[count:], self.evaluation[count:], self.batch)
+
+
+EVALUATION = 2**32
+"""What stands for the number of the epoch in the seeds of an evaluation."""
+
+
+def seed_of(seed: int, *numbers: int) -> int:
+    """A seed for torch's generators that is unlike those of neighbouring numbers.
+
+    torch's generator on the CPU reads the low 32 bits alone, so those must depend on all bits (splitmix64's
+    finaliser, https://prng.di.unimi.it/splitmix64.c).
+    """
+    mixed = seed
+    for number in numbers:
+        mixed = (mixed + 0x9E3779B97F4A7C15 * (number + 1)) & _64_BITS
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _64_BITS
+        mixed ^= mixed >> 31
+    return mixed & _63_BITS
+
+
+_64_BITS, _63_BITS = 2**64 - 1, 2**63 - 1
+
+
+def epoch_order(indices: torch.Tensor, seed: int, epoch: int, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """The training examples in the order of an epoch: shuffled, or drawn with replacement by their weights."""
+    generator = torch.Generator().manual_seed(seed_of(seed, epoch))
+    if weights is not None:
+        return indices[torch.multinomial(weights, len(indices), replacement=True, generator=generator)]
+    return indices[torch.randperm(len(indices), generator=generator)]

@@ -1,0 +1,63 @@
+"""Transforms of examples by their names in a spec: torchvision's v2 names, and OpenCV's behind `cv2.`."""
+
+from __future__ import annotations
+
+from specdl.data.transforms.augment import Augmix, AutoAugment, RandAugment, TrivialAugmentWide
+from specdl.data.transforms.base import Transform
+from specdl.data.transforms.colour import (
+    ColorJitter,
+    GaussianBlur,
+    Grayscale,
+    RandomErasing,
+    RandomGrayscale,
+    RandomPerspective,
+    RandomRotation,
+)
+from specdl.data.transforms.geometry import (
+    CenterCrop,
+    Pad,
+    RandomAffine,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomVerticalFlip,
+    Resize,
+)
+from specdl.data.transforms.mixing import Cutmix, Mixup
+from specdl.data.transforms.numbers import Binarize, Normalize, OneHot, ToDtype
+from specdl.data.transforms.opencv import OPENCV
+
+_ALL: tuple[type[Transform], ...] = (
+    Resize,
+    CenterCrop,
+    Pad,
+    RandomCrop,
+    RandomResizedCrop,
+    RandomHorizontalFlip,
+    RandomVerticalFlip,
+    RandomAffine,
+    RandomRotation,
+    RandomPerspective,
+    ColorJitter,
+    Grayscale,
+    RandomGrayscale,
+    GaussianBlur,
+    RandomErasing,
+    AutoAugment,
+    RandAugment,
+    TrivialAugmentWide,
+    Augmix,
+    Normalize,
+    ToDtype,
+    Binarize,
+    OneHot,
+    *OPENCV,
+)
+
+TRANSFORMS: dict[str, type[Transform]] = {transform.name: transform for transform in _ALL}
+"""Transforms of one example, by their name in a spec."""
+
+BATCH_TRANSFORMS: dict[str, type[Transform]] = {transform.name: transform for transform in (Mixup, Cutmix)}
+"""Transforms of a batch, by their name in a spec; those of one example may stand among them."""
+
+__all__ = ["BATCH_TRANSFORMS", "TRANSFORMS", "RandomAffine", "RandomCrop", "Resize", "Transform"]
