@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +61,11 @@ class Model:
     def input_names(self) -> tuple[str, ...]:
         """The network's inputs, in the order of `forward`."""
         return tuple(value.name for value in self.program.main.inputs)
+
+    @property
+    def required_inputs(self) -> tuple[str, ...]:
+        """Those of the network's inputs that can't be left out."""
+        return tuple(value.name for value in self.program.main.inputs if not value.optional)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -120,14 +125,15 @@ class Model:
         verify: bool = True,
         opset: int | None = None,
         network: str | None = None,
+        without: Collection[str] = (),
         inference: Inference | None = None,
     ) -> Verification:
         """Writes ONNX with the weights of `module` (fresh ones unless given), and compares it with the module.
 
-        `network` names one of several; the first unless given. `inference` is how it is used on files, as the spec's
-        data has it unless given (a run knows the names of its classes); it becomes the file's metadata, and a file
-        beside it with `.json` behind its name. Raises `SpecError` when ONNX Runtime's outputs differ
-        from PyTorch's by more than the tolerance.
+        `network` names one of several; the first unless given. Its optional inputs are inputs of the file, but for
+        those in `without`. `inference` is how it is used on files, as the spec's data has it unless given (a run knows
+        the names of its classes); it becomes the file's metadata, and a file beside it with `.json` behind its name.
+        Raises `SpecError` when ONNX Runtime's outputs differ from PyTorch's by more than the tolerance.
         """
         from specdl.backends.onnx import export_onnx
 
@@ -139,7 +145,9 @@ class Model:
             inference = inference_of(self)
         notes = {} if inference is None else inference.metadata()
         beside = None if inference is None else inference.text()
-        return export_onnx(program, module, path, verify=verify, opset=opset, metadata=notes, sidecar=beside)
+        return export_onnx(
+            program, module, path, verify=verify, opset=opset, without=without, metadata=notes, sidecar=beside
+        )
 
     def diagram(self, path: str | Path, **options: Any) -> Path:
         """Draws a network (`network`, else the first) or a step (`step`) as .svg, .png or .dot."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from specdl.diagnostics import Span
 from specdl.ir.dims import Dim, evaluate
+from specdl.ir.given import with_inputs
 from specdl.ir.program import Function, Node, Program
 from specdl.ir.state import find, parameter_keys
 from specdl.ir.types import TensorType
@@ -58,7 +59,11 @@ class _Total:
 
 
 def cost(program: Program, sizes: Mapping[str, int] | None = None, network: str | None = None) -> Cost:
-    """The cost of a network at inference; `sizes` gives the symbols' values, `N` is 1 unless given."""
+    """The cost of a network at inference; `sizes` gives the symbols' values, `N` is 1 unless given.
+
+    Optional inputs are given.
+    """
+    program = with_inputs(program)
     total = _function(program, program.network(network), _known(sizes), {})
     still = sum(frozen_sizes(program, network).values())
     origin = program.origins.get(network or next(iter(program.networks)))
@@ -84,6 +89,7 @@ def cost_rows(
     program: Program, sizes: Mapping[str, int] | None = None, network: str | None = None
 ) -> tuple[CostRow, ...]:
     """The cost of every layer, in order, one row for each call: this grows with the depth, `cost` doesn't."""
+    program = with_inputs(program)
     rows: list[CostRow] = []
     _rows(program, program.network(network), _known(sizes), {}, "", 0, rows)
     origin = program.origins.get(network or next(iter(program.networks)))
@@ -131,7 +137,7 @@ def _function(program: Program, function: Function, sizes: Mapping[str, Dim], to
             size += part.bytes
             flops = flops + part.flops
             activations = activations + part.activations
-        for elements, bytes in _tied(program, function).values():
+        for elements, bytes in tied_weights(program, function).values():
             parameters -= elements
             size -= bytes
         found = totals[function.key] = _Total(parameters, flops, size, activations)
@@ -168,7 +174,7 @@ def _weights(op: Op, types: list[TensorType]) -> tuple[int, int]:
     return parameters, size
 
 
-def _tied(program: Program, function: Function) -> dict[str, tuple[int, int]]:
+def tied_weights(program: Program, function: Function) -> dict[str, tuple[int, int]]:
     """Of each key below a function that it ties to another: the parameters and bytes that are no further ones."""
     found: dict[str, tuple[int, int]] = {}
     for tie in function.ties:
@@ -195,7 +201,7 @@ def _rows(
     `tied` are keys below it that a function around it ties to others, with their parameters.
     """
     types = function.types()
-    tied = {**(tied or {}), **{alias: elements for alias, (elements, _) in _tied(program, function).items()}}
+    tied = {**(tied or {}), **{alias: elements for alias, (elements, _) in tied_weights(program, function).items()}}
     for node in function.nodes:
         part = _node(program, node, types, sizes, totals)
         inner = {key.partition(".")[2]: size for key, size in tied.items() if key.partition(".")[0] == node.name}

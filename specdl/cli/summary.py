@@ -54,7 +54,13 @@ def _network_json(program: Program, name: str) -> dict[str, Any]:
         "trainable_parameters": total.trainable_parameters,
         "flops": _number(total.flops),
         "inputs": [
-            {"name": item.name, "shape": _shape(item.type.shape), "dtype": item.type.dtype} for item in network.inputs
+            {
+                "name": item.name,
+                "shape": _shape(item.type.shape),
+                "dtype": item.type.dtype,
+                **({"optional": True} if item.optional else {}),
+            }
+            for item in network.inputs
         ],
         "outputs": [
             {"name": name, "shape": _shape(type.shape), "dtype": type.dtype}
@@ -120,7 +126,8 @@ def _network_text(program: Program, network: str | None, title: str, depth: int 
     if on_terminal(sys.stdout):  # the operator gives way, so that no line is broken
         excess = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
         widths[1] -= max(0, min(excess, widths[1] - len(heads[1])))
-    inputs = ", ".join(f"{value.name} {value.type}" for value in program.network(network).inputs)
+    values = program.network(network).inputs
+    inputs = ", ".join(f"{value.name} {value.type}{' (optional)' if value.optional else ''}" for value in values)
     yield f"{title}: {inputs}"
     yield _row(heads, widths)
     yield "─" * (sum(widths) + 2 * (len(widths) - 1))

@@ -49,10 +49,19 @@ class InitRule:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An input of a function: its name there, its type, and whether a caller may leave it out."""
+    """An input of a function: its name there, its type, and whether it may be absent when the function runs."""
 
     name: str
     type: TensorType
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The condition of a node: it runs only where an optional input of its function is given (or is not)."""
+
+    value: str
+    given: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,8 @@ class Node:
     """Nothing needs its value: the layer exists (its weights are keys), but it is not run."""
     init: tuple[InitRule, ...] = ()
     """How its weights begin, by their keys below this node; where they don't begin as its operator has them."""
+    guard: Guard | None = None
+    """Where it doesn't run, its values are absent."""
 
     @property
     def callee_name(self) -> str:
@@ -168,6 +179,15 @@ class Residual:
     body: tuple[int, ...]
     shortcut: tuple[int, ...]
     add: int
+
+    def moved(self, places: Mapping[int, int], source: str | None = None) -> Residual:
+        """The residual where nodes have moved: `places` maps old positions to new ones, without nodes that left."""
+        return Residual(
+            source or self.source,
+            tuple(places[index] for index in self.body if index in places),
+            tuple(places[index] for index in self.shortcut if index in places),
+            places[self.add],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,9 +320,12 @@ def _function_looks(program: Program, function: Function, known: dict[str, Hasha
                 callee = _function_looks(program, program.functions[node.callee], known)
             inputs = tuple(values.get(name) for name in node.inputs)
             rules = tuple(rule.meaning for rule in node.init)
-            nodes.append((node.name, callee, inputs, node.types, node.shares, node.training_only, node.skip, rules))
+            guard = None if node.guard is None else (values[node.guard.value], node.guard.given)
+            nodes.append(
+                (node.name, callee, inputs, node.types, node.shares, node.training_only, node.skip, rules, guard)
+            )
         outputs = tuple(values[name] for name in function.outputs)
-        types = tuple(value.type for value in function.inputs)
+        types = tuple((value.type, value.optional) for value in function.inputs)
         special = (
             tuple((tie.alias, tie.key) for tie in function.ties),
             tuple(rule.meaning for rule in function.init),

@@ -199,7 +199,9 @@ def _inputs(minimum: int = 1) -> Schema:
 
 def _ties() -> Schema:
     key = {"type": "string", "description": "The weight that is stored: a layer's path and the weight's name."}
-    return {"type": "array", "items": {"type": "object", "minProperties": 1, "additionalProperties": key}}
+    when = {"when": {**_condition(), "markdownDescription": "Whether the line counts."}}
+    line = {"type": "object", "minProperties": 1, "properties": when, "additionalProperties": key}
+    return {"type": "array", "items": line}
 
 
 def _initial() -> Schema:
