@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specdl.analysis.cost import Cost, total_cost
+from specdl.analysis.unused import warn_of_unused
 from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
 from specdl.elaborate import bind_sections, elaborate
 from specdl.ir.program import Program, same_layers
@@ -268,8 +269,10 @@ def _compile(
         check_optimizers(program, recipe, spec.spans, diagnostics)
     diagnostics.raise_if_failed()
     assert program is not None
+    program = run_passes(program)
+    warn_of_unused(program, spec, diagnostics)
     warnings = tuple(item for item in diagnostics.sorted() if item.severity == "warning")
-    return Model(spec, run_passes(program), recipe, dict(elaborator.params), warnings)
+    return Model(spec, program, recipe, dict(elaborator.params), warnings)
 
 
 def train(
