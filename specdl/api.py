@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specdl.analysis.cost import Cost, total_cost
+from specdl.analysis.unused import warn_of_unused
 from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
 from specdl.elaborate import bind_sections, elaborate
 from specdl.ir.program import Program, same_layers
@@ -300,9 +301,12 @@ def _compile(
         program = freeze(given.get("freeze"), spec, program, diagnostics)
     diagnostics.raise_if_failed()
     assert program is not None
+    frozen = program.frozen
+    program = run_passes(program)
+    warn_of_unused(program, spec, diagnostics)
     warnings = tuple(item for item in diagnostics.sorted() if item.severity == "warning")
-    made = replace(run_passes(program), frozen=program.frozen)
-    return Model(spec, made, recipe, dict(elaborator.params), warnings, weights)
+    program = replace(program, frozen=frozen)
+    return Model(spec, program, recipe, dict(elaborator.params), warnings, weights)
 
 
 def train(

@@ -373,6 +373,10 @@ def _block_inputs(inputs: Any, spans: SpanTree, diagnostics: Diagnostics) -> tup
             diagnostics.add(
                 "E0106", f"`{name}` is not a name for an input", span, help="names have letters, digits and `_`"
             )
+        elif any(name == earlier.name for earlier in found):
+            diagnostics.add("E0350", f"two inputs are called `{name}`", span, help="give one of them another name")
+            # Counted all the same, so that the block's calls aren't mistakes as well.
+            found.append(BlockInput(f"{name}_{index + 1}", kind == "optional", None, span))
         elif kind in (REQUIRED, "optional"):
             found.append(BlockInput(name, kind == "optional", None, span))
         elif isinstance(kind, str) and any(kind == earlier.name for earlier in found):
