@@ -281,6 +281,7 @@ GROUPS = {
     "E06": "Runs",
     "E07": "Several networks and training steps",
     "E08": "ONNX and pictures",
+    "E09": "Weights from elsewhere",
     "W00": "Warnings",
 }
 """The headings of the catalogue's files."""

@@ -182,6 +182,8 @@ def _check_fields(spec: Spec, network: Network, fields: Mapping[str, TensorType]
     for value in network.draft.inputs:
         span = network.spec.spans.child("inputs").key(value.name)
         given = fields.get(value.name)
+        if given is None and value.optional:
+            continue
         if given is None:
             listing = ", ".join(f"`{name}`" for name in fields)
             diagnostics.add(

@@ -31,6 +31,7 @@ from specdl.spec.data import DataSection
 from specdl.spec.file import LANGUAGE_VERSION, BlockFile, SpecFile
 from specdl.spec.models import AverageFile, NetworkFile, SampleFile, StepFile, TrainedFile
 from specdl.spec.recipe import Train
+from specdl.spec.weights import WeightsFile
 
 Schema = dict[str, Any]
 
@@ -88,6 +89,8 @@ def json_schema() -> Schema:
         "scheduler": _chosen("scheduler", SCHEDULERS, definitions),
         "data": _data(definitions),
         "train": _mapping(Train),
+        "weights": _weights(),
+        "freeze": {"type": ["array", "string"], "items": {"type": "string"}},
         "models": {"type": "object", "additionalProperties": {"$ref": "#/definitions/network"}},
         "steps": {"type": "array", "items": {"$ref": "#/definitions/step"}},
         "sample": _file(SampleFile, {"layers": layers, "inputs": _inputs(minimum=0), "outputs": _OUTPUTS}),
@@ -196,7 +199,9 @@ def _inputs(minimum: int = 1) -> Schema:
 
 def _ties() -> Schema:
     key = {"type": "string", "description": "The weight that is stored: a layer's path and the weight's name."}
-    return {"type": "array", "items": {"type": "object", "minProperties": 1, "additionalProperties": key}}
+    when = {"when": {**_condition(), "markdownDescription": "Whether the line counts."}}
+    line = {"type": "object", "minProperties": 1, "properties": when, "additionalProperties": key}
+    return {"type": "array", "items": line}
 
 
 def _initial() -> Schema:
@@ -404,8 +409,8 @@ def _chosen(kind: str, table: Mapping[str, type[BaseModel]], definitions: Schema
 
 
 def _optimizer(definitions: Schema) -> Schema:
-    found = _chosen("optimizer", OPTIMIZERS, definitions)
     groups = {"type": "array", "items": _mapping(Group), "description": "Layers with a rate or decay of their own."}
+    found = _chosen("optimizer", OPTIMIZERS, definitions, more={"groups": groups})
     mapping = found["anyOf"][-1]
     mapping["properties"]["groups"] = groups
     mapping |= {"if": {"required": ["groups"]}, "then": {"minProperties": 2, "maxProperties": 2}}
@@ -416,6 +421,12 @@ def _optimizer(definitions: Schema) -> Schema:
     mapping["additionalProperties"] = {"$ref": "#/definitions/optimizer"}
     definitions["optimizer"] = found
     return {"$ref": "#/definitions/optimizer"}
+
+
+def _weights() -> Schema:
+    """The section `weights`, or one for each of several networks."""
+    own = _mapping(WeightsFile)
+    return {"if": {"required": ["load"]}, "then": own, "else": {"type": "object", "additionalProperties": own}}
 
 
 def _data(definitions: Schema) -> Schema:

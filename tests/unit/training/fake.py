@@ -45,6 +45,7 @@ class FakeModel:
     text: str = SPEC
     name: str = "fake"
     input_names: tuple[str, ...] = ("image",)
+    required_inputs: tuple[str, ...] = ("image",)
     output_names: tuple[str, ...] = ("logits",)
     width: int = 16
 
