@@ -141,7 +141,7 @@ def test_a_killed_run_is_taken_up_bit_equal(photos: Path, tmp_path: Path) -> Non
         "        if moment.step == 10: os.kill(os.getpid(), signal.SIGKILL)\n"
         "train(load(sys.argv[1]), folder=Path(sys.argv[2]), progress=Kill())\n"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums depend on it
     arguments = [sys.executable, "-c", code, str(tmp_path / "photos.yaml"), str(tmp_path / "cut")]
     done = subprocess.run(arguments, capture_output=True, env=environment, check=False)
     assert done.returncode == -9, done.stderr.decode()
