@@ -16,7 +16,11 @@ FILE = re.compile(r"<!-- file: (.*) -->")
 
 
 def pages() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs" / "tutorials").glob("*.md")),
+    ]
 
 
 def examples() -> list[tuple[str, str]]:
