@@ -55,6 +55,9 @@ class SpecFile(BaseModel):
     inputs: dict[str, Any] | None = Field(
         default=None, description="The network's inputs: shapes without the batch, or {shape, dtype}."
     )
+    sizes: dict[str, Any] | None = Field(
+        default=None, description="Bounds of sizes that are known at run time: {T: {min: 1, max: 512}}."
+    )
     outputs: Any = Field(
         default=None, description="What inference gives: names of values; the last value unless given."
     )
@@ -146,6 +149,7 @@ class Spec:
     loss: Any
     ties: tuple[TieSpec, ...]
     init: Mapping[str, Any]
+    sizes: Mapping[str, Any]
     sections: Mapping[str, Any]
     data: Mapping[str, Any]
     spans: SpanTree
@@ -264,6 +268,7 @@ def parse_file(
         loss=file.loss,
         ties=() if file.tie is None else parse_ties(file.tie, spans.child("tie"), diagnostics),
         init=_init(file.init, spans, diagnostics),
+        sizes=file.sizes or {},
         sections={key: data[key] for key in SECTIONS if data.get(key) is not None},
         data=data,
         spans=spans,

@@ -78,6 +78,7 @@ def json_schema() -> Schema:
         "outputs": _OUTPUTS,
         "blocks": {"type": "object", "additionalProperties": {"$ref": "#/definitions/block"}},
         "layers": layers,
+        "sizes": _sizes(),
         "tie": _ties(),
         "init": _initial(),
         "losses": _entries("loss", LOSSES, definitions, more=_LOSS_WEIGHT, others=True),
@@ -188,6 +189,20 @@ def _inputs(minimum: int = 1) -> Schema:
             "type": ["array", "object", "string"],
             "properties": {"shape": shape, "dtype": dtype, "optional": optional},
             "required": ["shape"],
+            "additionalProperties": False,
+        },
+    }
+
+
+def _sizes() -> Schema:
+    bound = {"type": ["integer", "string"], "minimum": 1, "pattern": EXPRESSION}
+    bounds = {"min": {**bound, "description": "The smallest."}, "max": {**bound, "description": "The largest."}}
+    return {
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "minProperties": 1,
+            "properties": bounds,
             "additionalProperties": False,
         },
     }
