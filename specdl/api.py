@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specdl.analysis.cost import Cost, total_cost
+from specdl.analysis.unused import warn_of_unused
 from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
 from specdl.elaborate import bind_sections, elaborate
 from specdl.ir.program import Program, same_layers
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from specdl.backends.torch_load import StepFunction
     from specdl.data.inference import Inference
     from specdl.spec.recipe import Recipe
+    from specdl.spec.weights import Weights
     from specdl.training.loop import Run
 
 
@@ -41,6 +43,7 @@ class Model:
     recipe: Recipe | None
     params: Mapping[str, Any]
     warnings: tuple[Diagnostic, ...] = ()
+    weights: Mapping[str, Weights] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -87,11 +90,21 @@ class Model:
 
         return emit_torch(self.program).text
 
-    def module(self, network: str | None = None) -> nn.Module:
-        """A fresh `nn.Module` of a network (the first, unless named), initialised from torch's current seed."""
+    def module(self, network: str | None = None, *, weights: bool = True) -> nn.Module:
+        """An `nn.Module` of a network (the first, unless named), initialised from torch's current seed.
+
+        Where the spec's `weights` name a file it is loaded, unless `weights` is False. Raises `SpecError` where it
+        doesn't fit.
+        """
         from specdl.backends.torch_load import load_module
 
-        return load_module(self.program.only(network))
+        module = load_module(self.program.only(network))
+        chosen = network or next(iter(self.program.networks))
+        if weights and chosen in self.weights:
+            from specdl.weights.load import load_weights_of
+
+            load_weights_of(self.weights[chosen], self.program, module, chosen)
+        return module
 
     def modules(self) -> dict[str, nn.Module]:
         """Fresh modules of all networks, by name."""
@@ -151,7 +164,12 @@ class Model:
         from specdl.spec.resolved import resolved_files
 
         data = None if self.recipe is None else self.recipe.data
-        return resolved_files(self.spec, {} if data is None else data.paths)
+        paths: dict[tuple[Any, ...], Any] = {} if data is None else dict(data.paths)
+        for network, weights in self.weights.items():
+            names = [weights.absolute(*item) for item in weights.loads]
+            place = ("weights", network, "load") if self.spec.several else ("weights", "load")
+            paths[place] = names[0] if len(names) == 1 else names
+        return resolved_files(self.spec, paths)
 
     def bound_text(self) -> str:
         """The spec as one file: its variant chosen, what it extends and imports in it, all files' parameters bound.
@@ -254,6 +272,7 @@ def _compile(
         diagnostics.raise_if_failed()
         return Library(spec)
     elaborator, sections = bind_sections(spec, diagnostics)
+    given = {key: sections.pop(key) for key in ("weights", "freeze") if key in sections}
     recipe: Recipe | None = None
     if sections:
         from specdl.spec.recipe import measured_values, parse_recipe
@@ -274,10 +293,20 @@ def _compile(
         from specdl.analysis.optimizers import check_optimizers
 
         check_optimizers(program, recipe, spec.spans, diagnostics)
+    weights: dict[str, Weights] = {}
+    if program is not None and given:
+        from specdl.elaborate.given import bind_weights, freeze
+
+        weights = bind_weights(given.get("weights"), spec, program, diagnostics)
+        program = freeze(given.get("freeze"), spec, program, diagnostics)
     diagnostics.raise_if_failed()
     assert program is not None
+    frozen = program.frozen
+    program = run_passes(program)
+    warn_of_unused(program, spec, diagnostics)
     warnings = tuple(item for item in diagnostics.sorted() if item.severity == "warning")
-    return Model(spec, run_passes(program), recipe, dict(elaborator.params), warnings)
+    program = replace(program, frozen=frozen)
+    return Model(spec, program, recipe, dict(elaborator.params), warnings, weights)
 
 
 def train(

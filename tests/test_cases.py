@@ -30,6 +30,13 @@ def test_errors(path: Path, update: bool) -> None:
     compare(path.with_suffix(".err"), render(error.value.diagnostics, {path.name: text}) + "\n", update)
 
 
+@pytest.mark.parametrize("path", cases("warnings"), ids=lambda path: path.stem)
+def test_warnings(path: Path, update: bool) -> None:
+    text = path.read_text(encoding="utf-8")
+    model = compile_source(parse_text(text, path.name))
+    compare(path.with_suffix(".err"), render(model.warnings, {path.name: text}) + "\n", update)
+
+
 @pytest.mark.parametrize("path", cases("language"), ids=lambda path: path.stem)
 def test_language(path: Path, update: bool) -> None:
     model = compile_source(parse_text(path.read_text(encoding="utf-8"), path.name))

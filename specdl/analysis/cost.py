@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from specdl.diagnostics import Span
 from specdl.ir.dims import Dim, evaluate
 from specdl.ir.given import with_inputs
 from specdl.ir.program import Function, Node, Program
-from specdl.ir.state import find
+from specdl.ir.state import find, parameter_keys
 from specdl.ir.types import TensorType
 from specdl.ops.base import Op
 
@@ -32,6 +32,7 @@ class CostRow:
     flops: Dim
     span: Span
     depth: int
+    trainable_parameters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,10 @@ def cost(program: Program, sizes: Mapping[str, int] | None = None, network: str 
     """
     program = with_inputs(program)
     total = _function(program, program.network(network), _known(sizes), {})
+    still = sum(frozen_sizes(program, network).values())
     origin = program.origins.get(network or next(iter(program.networks)))
     fixed = origin is not None and (origin.frozen or origin.average_of is not None)
-    return Cost(total.parameters, 0 if fixed else total.parameters, total.flops, total.bytes, total.activations)
+    return Cost(total.parameters, 0 if fixed else total.parameters - still, total.flops, total.bytes, total.activations)
 
 
 def total_cost(program: Program, sizes: Mapping[str, int] | None = None) -> Cost:
@@ -90,7 +92,26 @@ def cost_rows(
     program = with_inputs(program)
     rows: list[CostRow] = []
     _rows(program, program.network(network), _known(sizes), {}, "", 0, rows)
-    return tuple(rows)
+    origin = program.origins.get(network or next(iter(program.networks)))
+    if origin is not None and (origin.frozen or origin.average_of is not None):
+        return tuple(rows)
+    below: dict[str, int] = {}
+    for name, size in frozen_sizes(program, network).items():
+        steps = name.split(".")
+        for end in range(1, len(steps) + 1):
+            path = ".".join(steps[:end])
+            below[path] = below.get(path, 0) + size
+    return tuple(replace(row, trainable_parameters=row.parameters - below.get(row.path, 0)) for row in rows)
+
+
+def frozen_sizes(program: Program, network: str | None = None) -> dict[str, int]:
+    """The frozen parameters of a network, by name, with their numbers of elements."""
+    name = network or next(iter(program.networks))
+    frozen = program.frozen.get(name)
+    if not frozen:
+        return {}
+    known = parameter_keys(program.functions, program.network(name))
+    return {key: math.prod(known[key][1].weight.shape) for key in known if key in frozen}
 
 
 def node_cost(program: Program, node: Node, types: Mapping[str, TensorType]) -> tuple[int, Dim]:

@@ -72,6 +72,7 @@ def _network_json(program: Program, name: str) -> dict[str, Any]:
                 "operator": row.operator,
                 "output_shape": _shape(row.type.shape),
                 "parameters": row.parameters,
+                "trainable_parameters": row.trainable_parameters,
                 "flops": _number(row.flops),
                 "line": row.span.line,
             }
@@ -116,7 +117,7 @@ def _network_text(program: Program, network: str | None, title: str, depth: int 
                 f"{stem}{branch}{row.path.rsplit('.', 1)[-1]}",
                 row.title,
                 str(row.type),
-                f"{row.parameters:,}" if row.parameters else "",
+                _parameters(row),
                 flops if row.flops else "",
             )
         )
@@ -134,6 +135,15 @@ def _network_text(program: Program, network: str | None, title: str, depth: int 
         yield _row(line, widths)
     yield "─" * (sum(widths) + 2 * (len(widths) - 1))
     yield _totals(cost(program, network=network))
+
+
+def _parameters(row: Any) -> str:
+    """A row's parameters, and whether they are frozen."""
+    if not row.parameters:
+        return ""
+    frozen = row.parameters - row.trainable_parameters
+    mark = "" if not frozen else " frozen" if frozen == row.parameters else " partly"
+    return f"{row.parameters:,}{mark}"
 
 
 def _totals(cost: Cost) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Presence, Ref, freeze, localize
+from specdl.elaborate.elsewhere import layer_below
 from specdl.elaborate.hints import ValueHint
 from specdl.elaborate.initial import layer_rules
 from specdl.elaborate.reserved import why_reserved
@@ -765,7 +766,7 @@ class Calls(Resolver):
             "E0312",
             f"there is no layer {show(wanted)} above to call again",
             entry.spans.span,
-            help=did_you_mean(str(wanted), site.draft.layer_names()),
+            help=did_you_mean(str(wanted), site.draft.layer_names()) or layer_below(str(wanted), site.frame),
         )
 
 

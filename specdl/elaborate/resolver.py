@@ -385,6 +385,9 @@ class Resolver:
                 continue
             if variadic and argument.keyword is None:
                 many.extend(value if isinstance(value, tuple) else (value,))
+            elif argument.keyword in bound:
+                self.fail(site.frame, "E0307", f"`{name}` gets its input `{argument.keyword}` twice", argument.span)
+                failed = True
             elif argument.keyword in plain and not variadic:
                 bound[str(argument.keyword)] = value
             elif argument.keyword is not None:

@@ -250,6 +250,8 @@ class Program:
     steps: tuple[Step, ...] = ()
     origins: Mapping[str, Origin] = field(default_factory=dict)
     sample: str | None = None
+    frozen: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By network, the parameters that training leaves as they are."""
 
     @property
     def main(self) -> Function:
@@ -268,7 +270,9 @@ class Program:
     def only(self, name: str | None = None) -> Program:
         """The program with one of its networks alone, and nothing that trains it. Raises `SpecError`."""
         function = self.network(name)
-        return Program(self.name, self.functions, {name or next(iter(self.networks)): function.key})
+        chosen = name or next(iter(self.networks))
+        kept = {key: value for key, value in self.frozen.items() if key == chosen}
+        return Program(self.name, self.functions, {chosen: function.key}, frozen=kept)
 
 
 @dataclass(frozen=True, slots=True)

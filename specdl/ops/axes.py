@@ -99,7 +99,7 @@ def resolve(dim: int, rank: int, argument: str | None = "dim", *, shape: TensorT
     if not -max(rank, 1) <= dim < max(rank, 1):
         where = f"{shape}" if shape is not None else "the input"
         raise TypeRuleError(
-            f"there is no axis {dim}: {where} has {rank} axes",
+            f"has no axis {dim} to work on: {where} has {rank} axes",
             argument=argument,
             help=f"axes count from 0, the batch, to {rank - 1}, or from -1, the last, back to {-rank}",
         )

@@ -100,7 +100,7 @@ def pieces(text: str) -> tuple[Piece, ...]:
                     "this `$(` never closes",
                     start,
                     len(text) - start,
-                    help="quote the whole value if it holds `,`, `[` or `]`",
+                    help="end it with `)`, or quote the whole value if it holds `,`, `[` or `]`",
                 )
             piece = Piece(text[start + 2 : end], True, start + 2)
             end += 1

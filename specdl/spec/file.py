@@ -72,6 +72,12 @@ class SpecFile(BaseModel):
     init: Any = Field(
         default=None, description="How weights begin: patterns of their keys with initializers; later ones win."
     )
+    weights: Any = Field(
+        default=None, description="Where weights come from: {load: FILE, rename, transpose, skip, ignore}."
+    )
+    freeze: Any = Field(
+        default=None, description="Patterns of parameters that stay as they are; later ones win, `!` frees again."
+    )
     data: Any = Field(default=None, description="Where examples come from, and in which batches.")
     loss: Any = Field(default=None, description="The loss of the last output against the label.")
     losses: list[Any] | None = Field(default=None, description="Terms of the loss, as entries over values and fields.")
@@ -99,7 +105,7 @@ class BlockFile(BaseModel):
     layers: list[Any] = Field(description="The layers.")
 
 
-_LATER = ("weights", "freeze", "budget")
+_LATER = ("budget",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +199,7 @@ class Imported:
     span: Span
 
 
-SECTIONS = ("data", "metrics", "optimizer", "scheduler", "train")
+SECTIONS = ("weights", "freeze", "data", "metrics", "optimizer", "scheduler", "train")
 
 
 def parse_file(
@@ -372,6 +378,10 @@ def _block_inputs(inputs: Any, spans: SpanTree, diagnostics: Diagnostics) -> tup
             diagnostics.add(
                 "E0106", f"`{name}` is not a name for an input", span, help="names have letters, digits and `_`"
             )
+        elif any(name == earlier.name for earlier in found):
+            diagnostics.add("E0350", f"two inputs are called `{name}`", span, help="give one of them another name")
+            # Counted all the same, so that the block's calls aren't mistakes as well.
+            found.append(BlockInput(f"{name}_{index + 1}", kind == "optional", None, span))
         elif kind in (REQUIRED, "optional"):
             found.append(BlockInput(name, kind == "optional", None, span))
         elif isinstance(kind, str) and any(kind == earlier.name for earlier in found):
