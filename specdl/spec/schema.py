@@ -46,7 +46,7 @@ _HEAD = _TARGETS + _WORD + _INPUTS
 
 _HEAD_MESSAGE = "A layer is written `name = operator(inputs): arguments`"
 
-_STRUCTURE: dict[str, str] = {
+STRUCTURE: dict[str, str] = {
     "sequence": "A group. A named one counts its children, as `nn.Sequential` does.",
     "repeat": "The `body` so many times, fresh weights each; `index`, `first`, `last` are in scope.",
     "for": "A table walked row by row: the `body` once a row; `index`, `first`, `last` are in scope.",
@@ -326,7 +326,7 @@ def _structure(layers: str, definitions: Schema) -> dict[str, Schema]:
         "compute": {"type": ["string", "number", "boolean"]},
     }
     for name, shape in shapes.items():
-        definitions[f"layer.{name}"] = {"markdownDescription": _STRUCTURE[name], **shape}
+        definitions[f"layer.{name}"] = {"markdownDescription": STRUCTURE[name], **shape}
     return {name: {"$ref": f"#/definitions/layer.{name}"} for name in shapes}
 
 
