@@ -21,8 +21,9 @@ from specdl.backends.diagram.model import Drawing
 from specdl.backends.diagram.pipeline import Stage, draw_pipeline
 from specdl.backends.diagram.render import render_drawing
 from specdl.catalogue import SPEC, Example, Explanation, everything
+from specdl.data.fields import FieldSpec
 from specdl.data.sources import SOURCES
-from specdl.data.transforms import TRANSFORMS
+from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS
 from specdl.objectives.losses import LOSSES
 from specdl.objectives.metrics import METRICS
 from specdl.objectives.optimizers import OPTIMIZERS
@@ -147,7 +148,7 @@ def operators() -> str:
         "",
         " · ".join(f"[{family}](#{family})" for family in families)
         + " · [losses](#losses) · [optimizers](#optimizers) · [schedulers](#schedulers) · [metrics](#metrics)"
-        + " · [data](#data) · [transforms](#transforms) · [train](#train)",
+        + " · [data](#data) · [transforms](#transforms) · [batch transforms](#batch-transforms) · [train](#train)",
     ]
     for family, ops in families.items():
         out += ["", f"## {family}"]
@@ -165,11 +166,16 @@ def operators() -> str:
         out += ["", f"## {title}"]
         for name, cls in sorted(table.items()):
             out += section(name, cls)
-    out += ["", "## data", "", *argument_rows(DataSection)]
+    out += ["", "## data", "", *argument_rows(DataSection), "", "### fields"]
+    out += ["", "What one example is: a shape without the batch (`image: [3, H, W]`), or a mapping.", ""]
+    out += argument_rows(FieldSpec)
     for name, cls in sorted(SOURCES.items()):
         out += section(name, cls)
     out += ["", "## transforms"]
     for name, cls in sorted(TRANSFORMS.items()):
+        out += section(name, cls)
+    out += ["", "## batch transforms", "", "They run on whole batches, while training."]
+    for name, cls in sorted(BATCH_TRANSFORMS.items()):
         out += section(name, cls)
     out += ["", "## train", "", *argument_rows(Train)]
     return "\n".join(out) + "\n"
@@ -236,6 +242,7 @@ GROUPS = {
     "E06": "Runs",
     "E07": "Several networks and training steps",
     "E08": "ONNX and pictures",
+    "E09": "Weights from elsewhere",
     "W00": "Warnings",
 }
 """The headings of the catalogue's files."""

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from specdl.data.sources import SOURCES
-from specdl.data.transforms import TRANSFORMS
+from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS
 from specdl.objectives.losses import LOSSES
 from specdl.objectives.metrics import METRICS
 from specdl.objectives.optimizers import OPTIMIZERS
@@ -64,6 +64,7 @@ _TABLES: tuple[tuple[str, Mapping[str, type[BaseModel]]], ...] = (
     ("metric", METRICS),
     ("data source", SOURCES),
     ("transform", TRANSFORMS),
+    ("batch transform", BATCH_TRANSFORMS),
 )
 
 
@@ -258,6 +259,8 @@ def _example(name: str, kind: str, cls: type[BaseModel]) -> str:
     if kind in {"metric", "data source"}:
         return f"metrics: [{short}]" if kind == "metric" else f"data: {{source: {short}}}"
     behind = "" if value is None else f": {value}"
+    if kind == "batch transform":
+        return f"batch_transforms:\n  - image, label = {name}(image, label){behind}"
     if kind == "transform":
         return f"transforms:\n  - image = {name}(image){behind}"
     return f"- {name}{_inputs(getattr(cls, 'inputs', ()), kind)}{behind}"

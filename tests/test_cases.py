@@ -88,6 +88,12 @@ def test_networks(path: Path, update: bool) -> None:
     compare(path.with_suffix(".dot"), emit_dot(model.program), update)
 
 
+@pytest.mark.parametrize("path", cases("text"), ids=lambda path: path.stem)
+def test_language_models(path: Path, update: bool) -> None:
+    """BERT, Llama and T5: the source, and the picture as it is drawn."""
+    test_networks(path, update)
+
+
 @pytest.mark.parametrize("path", cases("diagrams"), ids=lambda path: path.stem)
 def test_diagrams(path: Path, update: bool) -> None:
     model = compile_source(parse_text(path.read_text(encoding="utf-8"), path.name))

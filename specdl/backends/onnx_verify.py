@@ -55,11 +55,14 @@ class Verification:
     sizes: tuple[Sizes, ...]
 
 
-def verify_onnx(path: str | Path, module: nn.Module, program: Program) -> tuple[float | None, tuple[Sizes, ...]]:
+def verify_onnx(
+    path: str | Path, module: nn.Module, program: Program, inputs: Sequence[str] | None = None
+) -> tuple[float | None, tuple[Sizes, ...]]:
     """The largest absolute difference between file and module, and the sizes that were compared.
 
-    None where every output draws random numbers. Raises `SpecError` past the tolerance, or when PyTorch or
-    ONNX Runtime can't run the model.
+    `inputs` are those of the module, where the program has no longer all of them: these are optional. None where every
+    output draws random numbers. Raises `SpecError` past the tolerance, or when PyTorch or ONNX Runtime can't run the
+    model.
     """
     try:
         onnx.checker.check_model(str(path), full_check=True)
@@ -72,7 +75,7 @@ def verify_onnx(path: str | Path, module: nn.Module, program: Program) -> tuple[
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        cases = _cases(module, program)
+        cases = _cases(module, program, inputs or [value.name for value in program.main.inputs])
         errors = [error for case in cases for error in _compare(session, case, random)]
     finally:
         for part, training in modes.items():
@@ -98,7 +101,7 @@ class _Case:
     outputs: Sequence[Any]
 
 
-def _cases(module: nn.Module, program: Program) -> list[_Case]:
+def _cases(module: nn.Module, program: Program, names: Sequence[str]) -> list[_Case]:
     """Two batch sizes and two values of every other symbol: the first pair that the module can take.
 
     A convolution needs more rows than its kernel, a table of positions has an end.
@@ -112,6 +115,7 @@ def _cases(module: nn.Module, program: Program) -> list[_Case]:
                 _case(
                     module,
                     program,
+                    names,
                     {"N": 1 + 2 * seed, **{name: of(place) for place, name in enumerate(symbols)}},
                     seed,
                 )
@@ -135,13 +139,13 @@ _PAIRS: tuple[tuple[Callable[[int], int], Callable[[int], int]], ...] = (
 """Sizes of the symbol at a position: odd ones, multiples of 8 and 64, small, large, and half a second of sound."""
 
 
-def _case(module: nn.Module, program: Program, sizes: Sizes, seed: int) -> _Case:
+def _case(module: nn.Module, program: Program, names: Sequence[str], sizes: Sizes, seed: int) -> _Case:
     generator = torch.Generator().manual_seed(seed)
     rows = _rows(program)
     inputs = {value.name: _random(value.type, sizes, rows, generator) for value in program.main.inputs}
     device = next((tensor.device for tensor in (*module.parameters(), *module.buffers())), torch.device("cpu"))
     with torch.no_grad():
-        made = module(*(value.to(device) for value in inputs.values()))
+        made = module(*(inputs[name].to(device) if name in inputs else None for name in names))
     outputs = [made] if isinstance(made, Tensor) else list(made)
     return _Case(
         sizes,

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "eval": "Measure a trained run.",
     "predict": "Run a trained model on files.",
     "export": "Write verified ONNX.",
+    "weights": "Compare a file of weights with a network, before loading.",
     "zoo": "List, show and copy the specs that come with specdl.",
     "completion": "Print the script by which a shell completes specdl.",
     "schema": "Write the JSON Schema of the language, for editors.",

@@ -182,6 +182,8 @@ def _check_fields(spec: Spec, network: Network, fields: Mapping[str, TensorType]
     for value in network.draft.inputs:
         span = network.spec.spans.child("inputs").key(value.name)
         given = fields.get(value.name)
+        if given is None and value.optional:
+            continue
         if given is None:
             listing = ", ".join(f"`{name}`" for name in fields)
             diagnostics.add(
@@ -196,7 +198,8 @@ def _check_fields(spec: Spec, network: Network, fields: Mapping[str, TensorType]
             if given.rank == 4 and _fits(value.type, given):
                 height, width = value.type.shape[2:]
                 change = f"{value.name} = resize({value.name}): [{height}, {width}]"
-                help = f"bring the images to that size: `data: {{transforms: [{change}]}}`, or crop them"
+                help = f"bring both sides to that size among the transforms: `{change}` (one number sets the shorter "
+                help += "side alone), or crop them"
             diagnostics.add(
                 "E0204",
                 f"the input `{value.name}` is {value.type}, but the data gives {given}",

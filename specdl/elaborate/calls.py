@@ -8,21 +8,21 @@ from __future__ import annotations
 import math
 import re
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
-from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, freeze, localize
+from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Presence, Ref, freeze, localize
 from specdl.elaborate.elsewhere import layer_below
 from specdl.elaborate.hints import ValueHint
 from specdl.elaborate.initial import layer_rules
 from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
-from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Home, Poisoned, Site
+from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Home, Parted, Poisoned, Site
 from specdl.elaborate.shapes import Tracer, type_advice
 from specdl.ir.dims import too_complicated
-from specdl.ir.program import Function
+from specdl.ir.program import Function, Guard
 from specdl.ir.state import parameter_keys
 from specdl.ir.types import TensorType
 from specdl.ops import OPERATORS
@@ -40,6 +40,8 @@ _PATH = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+)+")
 _NUMBERED = re.compile(r"\.__(\d+)")
 
 _TWICE = "say what each is called: `outputs: {first: value, second: value}`"
+
+_ALWAYS = "what a network or block gives, it always gives: make a value for the other case too"
 
 MAX_NESTING = 64
 MAX_STEPS = 300_000
@@ -185,7 +187,7 @@ class Calls(Resolver):
         """The inputs of an operator; one that makes a tensor from nothing takes batch and device of a value here."""
         if cls.inputs == ("like?",) and entry.inputs is None:
             return [self.like(entry, site)]
-        inputs = self.inputs(name, cls.inputs, entry, site)
+        inputs = self.inputs(name, cls.inputs, entry, site, maybe=cls.may_be_absent)
         if cls.inputs[-1:] == ("like?",) and inputs[-1] is None:
             inputs[-1] = self.like(entry, site)
         return inputs
@@ -194,6 +196,7 @@ class Calls(Resolver):
         """A value of this block or network: the one above or the newest that has the batch, or else any."""
         above = [] if site.flow is None else [site.flow]
         known = [value for value in [*above, *reversed(site.frame.values.values())] if isinstance(value, Ref)]
+        known = [value for value in known if value.presence is None or value.presence in site.assumed]
         batched = [value for value in known if value.type is not None and value.type.batched]
         return self.local(batched[0] if batched else known[0], entry, site) if known else None
 
@@ -317,6 +320,9 @@ class Calls(Resolver):
             site.draft.name_layer(node)
         if entry.init is not None and (isinstance(node.callee, FunctionDraft) or entry.operator.value not in LEVELS):
             self.begin(node, entry, site)
+        if site.guard is not None:
+            condition = localize(site.frame.optional[site.guard.name], site.draft)
+            node.presence, node.guard = site.guard, Guard(condition.name, site.guard.given)
         site.draft.nodes.append(node)
 
     def begin(self, node: NodeDraft, entry: Entry, site: Site) -> None:
@@ -358,7 +364,7 @@ class Calls(Resolver):
             name = base if index == 0 else f"{base}_{node.output_names[index]}"
             name = draft.unique(named[index] if index < len(named) else name)
             node.outputs.append(name)
-            refs.append(Ref(draft, name, type, node.span))
+            refs.append(Ref(draft, name, type, node.span, node.presence))
         return refs[0] if len(refs) == 1 else tuple(refs)
 
     # ---- blocks --------------------------------------------------------------------------------------
@@ -389,13 +395,14 @@ class Calls(Resolver):
         inputs = self.inputs(block.name, ports, entry, site, defaults)
         names = [port.rstrip("?") for port in ports]
         types = {name: None if ref is None else ref.type for name, ref in zip(names, inputs, strict=True)}
-        params = self.block_params(block, home, values, types, entry, site)
-        key = (home.key, block.name, frozen(params), tuple(types.values()))
+        maybe = frozenset(name for name, ref in zip(names, inputs, strict=True) if may_be_absent(ref, site))
+        params = self.block_params(block, home, values, types, maybe, entry, site)
+        key = (home.key, block.name, frozen(params), tuple(types.values()), maybe)
         callee = self.blocks.get(key)
         if callee is None:
             if home is self.home:
                 self.reached_blocks.add(block.name)
-            callee = self.elaborate_block(block, home, params, types, entry, frame)
+            callee = self.elaborate_block(block, home, params, types, maybe, entry, frame)
             self.blocks[key] = callee
             self.signatures[callee.key] = (callee.output_types(), callee.has_weights())
         return self.call_function(entry, block.name, callee, inputs, own_name, site)
@@ -458,6 +465,7 @@ class Calls(Resolver):
         home: Home,
         values: Mapping[str, Any],
         types: Mapping[str, TensorType | None],
+        maybe: Collection[str],
         entry: Entry,
         site: Site,
     ) -> dict[str, Any]:
@@ -466,7 +474,8 @@ class Calls(Resolver):
         inner = FunctionDraft(block.name, block.name, "block", block.span)
         frame = Frame(inner, params, home, notes=(_used_here(block, entry), *site.frame.notes[:3]))
         for name, type in types.items():
-            frame.values[name] = ABSENT if type is None else Ref(inner, name, type, entry.span)
+            presence = Presence(name) if name in maybe else None
+            frame.values[name] = ABSENT if type is None else Ref(inner, name, type, entry.span, presence)
         scope = Site(frame, inner, flow=next(iter(frame.values.values()), None)).scope
         for name, default in block.params.items():
             if name in values:
@@ -490,10 +499,14 @@ class Calls(Resolver):
         home: Home,
         params: Mapping[str, Any],
         types: Mapping[str, TensorType | None],
+        maybe: Collection[str],
         entry: Entry,
         caller: Frame,
     ) -> FunctionDraft:
-        """The function of a block for these parameters and types. It has no outputs after a mistake."""
+        """The function of a block for these parameters and types. It has no outputs after a mistake.
+
+        `maybe` are the inputs that may be absent when it runs.
+        """
         self.steps += BLOCK_STEPS
         draft = FunctionDraft(self.unique_key(block.name), block.name, "block", block.span, parameters=dict(params))
         notes = (_used_here(block, entry), *caller.notes[:3])
@@ -503,7 +516,10 @@ class Calls(Resolver):
             if type is None:
                 frame.values[name] = ABSENT
                 continue
-            ref = draft.add_input("x" if block.inputs is None else name, type, entry.span)
+            presence = Presence(name) if name in maybe else None
+            ref = draft.add_input("x" if block.inputs is None else name, type, entry.span, presence)
+            if presence is not None:
+                frame.optional[name] = ref
             flow = flow or ref
             if block.inputs is not None:
                 frame.values[name] = ref
@@ -558,10 +574,18 @@ class Calls(Resolver):
                 except Poisoned:
                     failed = True
         for name, bound in chosen:
+            if isinstance(bound, Parted):
+                message = f"the output `{name}` is another value {self.where(bound.presence.opposite)}"
+                raise self.fail(frame, "E0365", message, span if wanted is None else spans.span)
             items = bound if isinstance(bound, tuple) else () if isinstance(bound, Absent) else (bound,)
             for index, item in enumerate(items):
                 if item.type is None:
                     raise Poisoned
+                if item.presence is not None:
+                    message = f"the output `{name}` exists only {self.where(item.presence)}"
+                    notes = [Note("it is made here", item.span)]
+                    place = span if wanted is None else spans.span
+                    raise self.fail(frame, "E0365", message, place, notes=notes, help=_ALWAYS)
                 unique = name if len(items) == 1 else f"{name}_{index}"
                 if unique in draft.output_names:
                     raise self.fail(frame, "E0112", f"two outputs are called `{unique}`", spans.span, help=_TWICE)
@@ -730,6 +754,11 @@ class Calls(Resolver):
 
 def _used_here(block: Block, entry: Entry) -> Note:
     return Note(f"in the block `{block.name}`, which is used here", entry.span)
+
+
+def may_be_absent(ref: Ref | None, site: Site) -> bool:
+    """Whether only the run tells if there is a value."""
+    return ref is not None and ref.presence is not None and ref.presence not in site.assumed
 
 
 def _is_cut(value: Any) -> bool:

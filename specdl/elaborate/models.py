@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, SpecError, did_you_mean
-from specdl.elaborate.drafts import FunctionDraft, Ref
+from specdl.elaborate.drafts import FunctionDraft, Presence, Ref
 from specdl.elaborate.elaborator import Elaborator
 from specdl.elaborate.initial import Patterns
 from specdl.elaborate.scopes import Abandoned, EntryScope, Frame, Poisoned, Site
@@ -96,8 +96,10 @@ class Models:
         # Where the inputs are missing, that alone is said.
         flow = None if network.inputs else Ref(draft, "", None, network.span)
         for input_name, data in network.inputs.items():
-            ref = declare_input(input_name, data, network.spans.child("inputs"), elaborator, frame)
+            ref = declare_input(input_name, data, network.spans.child("inputs"), elaborator, frame, network=True)
             frame.values[input_name] = ref
+            if ref.presence is not None:
+                frame.optional[input_name] = ref
             flow = flow or ref
         if not network.layers:
             return None
@@ -277,10 +279,12 @@ _DTYPES = {"long": "int64", "int": "int64", "float": "float32", "double": "float
 """Other words for dtypes."""
 
 
-def declare_input(name: str, data: Any, inputs: SpanTree, elaborator: Elaborator, frame: Frame) -> Ref:
-    """An input of a network (or of `sample`) as it is declared; of unknown type after a mistake.
+def declare_input(
+    name: str, data: Any, inputs: SpanTree, elaborator: Elaborator, frame: Frame, *, network: bool = False
+) -> Ref:
+    """An input of a `network` (or of `sample`) as it is declared; of unknown type after a mistake.
 
-    `data` is its shape without the batch, or {shape, dtype}; `inputs` is the tree of all of them.
+    `data` is its shape without the batch, or {shape, dtype, optional}; `inputs` is the tree of all of them.
     """
     draft, diagnostics = frame.draft, elaborator.diagnostics
     spans, span = inputs.child(name), inputs.key(name)
@@ -291,18 +295,20 @@ def declare_input(name: str, data: Any, inputs: SpanTree, elaborator: Elaborator
         )
         return broken
     dtype: Any = "float32"
+    optional: Any = False
     shape: Any = data
     shape_spans = spans
     if isinstance(data, Mapping):
+        known = ["shape", "dtype", *(["optional"] if network else [])]
         for key in data:
-            if key not in {"shape", "dtype"}:
-                diagnostics.add(
-                    "E0201",
-                    f"an input has no `{key}`",
-                    spans.key(key),
-                    help=did_you_mean(key, ["shape", "dtype"]) or "it has `shape` and `dtype`",
-                )
+            if key not in known:
+                listing = " and ".join([", ".join(f"`{item}`" for item in known[:-1]), f"`{known[-1]}`"])
+                help = did_you_mean(key, known) or f"it has {listing}"
+                if key == "optional":
+                    help = "only an input of a network can be optional"
+                diagnostics.add("E0201", f"an input has no `{key}`", spans.key(key), help=help)
                 return broken
+        optional = data.get("optional", False)
         if "shape" not in data:
             diagnostics.add(
                 "E0202", f"the input `{name}` needs a `shape`", span, help="e.g. `{shape: [T], dtype: int64}`"
@@ -346,4 +352,16 @@ def declare_input(name: str, data: Any, inputs: SpanTree, elaborator: Elaborator
                 help = f"a size is at most {MAX_INPUT_SIZE:,}"
             diagnostics.add("E0203", f"{show(size)} is not a size", shape_spans.at(index), help=help)
             return broken
-    return draft.add_input(name, TensorType(tuple(dims), dtype), span)
+    if not isinstance(optional, bool):
+        diagnostics.add("E0203", f"`optional` is true or false, got {show(optional)}", spans.at("optional"))
+        return broken
+    before = next(iter(frame.optional.values()), None)
+    if optional is False and before is not None:
+        message = f"the input `{name}` must be given, so it can't follow one that may be absent"
+        help = "write the optional inputs last"
+        diagnostics.add("E0173", message, span, notes=[Note("the optional one is here", before.span)], help=help)
+    elif optional and not draft.inputs:
+        message = "the first input is always given"
+        diagnostics.add("E0173", message, spans.key("optional"), help="write the optional inputs last")
+        return broken
+    return draft.add_input(name, TensorType(tuple(dims), dtype), span, Presence(name) if optional else None)

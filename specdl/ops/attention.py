@@ -124,6 +124,7 @@ class Attention(Op):
     family: ClassVar[Family] = "attention"
     main: ClassVar[str | None] = "heads"
     inputs: ClassVar[tuple[str, ...]] = ("query", "key", "value", "mask?", "bias?")
+    may_be_absent: ClassVar[tuple[str, ...]] = ("mask", "bias")
     support: ClassVar[tuple[str, ...]] = ("scaled_dot_product_attention.ScaledDotProductAttention",)
     reference: ClassVar[str] = (
         "https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html"
@@ -448,6 +449,7 @@ class MultiHeadAttention(Op):
     family: ClassVar[Family] = "attention"
     main: ClassVar[str | None] = "num_heads"
     inputs: ClassVar[tuple[str, ...]] = ("query", "key?", "value?", "mask?")
+    may_be_absent: ClassVar[tuple[str, ...]] = ("mask",)
     inferred: ClassVar[tuple[str, ...]] = ("embed_dim", "kdim", "vdim", "batch_first")
     support: ClassVar[tuple[str, ...]] = ("multi_head_attention.MultiHeadAttention",)
     reference: ClassVar[str] = "https://docs.pytorch.org/docs/stable/generated/torch.nn.MultiheadAttention.html"

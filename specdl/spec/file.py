@@ -69,6 +69,12 @@ class SpecFile(BaseModel):
     init: Any = Field(
         default=None, description="How weights begin: patterns of their keys with initializers; later ones win."
     )
+    weights: Any = Field(
+        default=None, description="Where weights come from: {load: FILE, rename, transpose, skip, ignore}."
+    )
+    freeze: Any = Field(
+        default=None, description="Patterns of parameters that stay as they are; later ones win, `!` frees again."
+    )
     data: Any = Field(default=None, description="Where examples come from, and in which batches.")
     loss: Any = Field(default=None, description="The loss of the last output against the label.")
     losses: list[Any] | None = Field(default=None, description="Terms of the loss, as entries over values and fields.")
@@ -96,7 +102,7 @@ class BlockFile(BaseModel):
     layers: list[Any] = Field(description="The layers.")
 
 
-_LATER = ("weights", "freeze", "budget")
+_LATER = ("budget",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +195,7 @@ class Imported:
     span: Span
 
 
-SECTIONS = ("data", "metrics", "optimizer", "scheduler", "train")
+SECTIONS = ("weights", "freeze", "data", "metrics", "optimizer", "scheduler", "train")
 
 
 def parse_file(

@@ -17,8 +17,9 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from specdl.data.fields import FieldSpec
 from specdl.data.sources import SOURCES
-from specdl.data.transforms import TRANSFORMS
+from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS
 from specdl.ir.types import DTYPES
 from specdl.objectives.losses import LOSSES
 from specdl.objectives.metrics import METRICS
@@ -30,6 +31,7 @@ from specdl.spec.data import DataSection
 from specdl.spec.file import LANGUAGE_VERSION, BlockFile, SpecFile
 from specdl.spec.models import AverageFile, NetworkFile, SampleFile, StepFile, TrainedFile
 from specdl.spec.recipe import Train
+from specdl.spec.weights import WeightsFile
 
 Schema = dict[str, Any]
 
@@ -87,6 +89,8 @@ def json_schema() -> Schema:
         "scheduler": _chosen("scheduler", SCHEDULERS, definitions),
         "data": _data(definitions),
         "train": _mapping(Train),
+        "weights": _weights(),
+        "freeze": {"type": ["array", "string"], "items": {"type": "string"}},
         "models": {"type": "object", "additionalProperties": {"$ref": "#/definitions/network"}},
         "steps": {"type": "array", "items": {"$ref": "#/definitions/step"}},
         "sample": _file(SampleFile, {"layers": layers, "inputs": _inputs(minimum=0), "outputs": _OUTPUTS}),
@@ -195,7 +199,9 @@ def _inputs(minimum: int = 1) -> Schema:
 
 def _ties() -> Schema:
     key = {"type": "string", "description": "The weight that is stored: a layer's path and the weight's name."}
-    return {"type": "array", "items": {"type": "object", "minProperties": 1, "additionalProperties": key}}
+    when = {"when": {**_condition(), "markdownDescription": "Whether the line counts."}}
+    line = {"type": "object", "minProperties": 1, "properties": when, "additionalProperties": key}
+    return {"type": "array", "items": line}
 
 
 def _initial() -> Schema:
@@ -276,10 +282,11 @@ def _calls(
 
 def _headed(name: str) -> str:
     """The pattern of a head that gives this operator a name, inputs or both."""
+    name = name.replace(".", r"\.")  # `cv2.canny`
     return rf"^(?:.*=\s*{name}\s*(?:\(.*\))?|{name}\s*\(.*\))\s*$"
 
 
-_BARE_KINDS = ("layer", "metric", "transform")
+_BARE_KINDS = ("layer", "metric", "transform", "batch_transform")
 """Entries that often are a word alone, which is then what an editor proposes; a loss has its inputs listed."""
 
 
@@ -410,8 +417,8 @@ def _chosen(kind: str, table: Mapping[str, type[BaseModel]], definitions: Schema
 
 
 def _optimizer(definitions: Schema) -> Schema:
-    found = _chosen("optimizer", OPTIMIZERS, definitions)
     groups = {"type": "array", "items": _mapping(Group), "description": "Layers with a rate or decay of their own."}
+    found = _chosen("optimizer", OPTIMIZERS, definitions, more={"groups": groups})
     mapping = found["anyOf"][-1]
     mapping["properties"]["groups"] = groups
     mapping |= {"if": {"required": ["groups"]}, "then": {"minProperties": 2, "maxProperties": 2}}
@@ -424,12 +431,27 @@ def _optimizer(definitions: Schema) -> Schema:
     return {"$ref": "#/definitions/optimizer"}
 
 
+def _weights() -> Schema:
+    """The section `weights`, or one for each of several networks."""
+    own = _mapping(WeightsFile)
+    return {"if": {"required": ["load"]}, "then": own, "else": {"type": "object", "additionalProperties": own}}
+
+
 def _data(definitions: Schema) -> Schema:
     found = _mapping(DataSection)
-    found["properties"]["source"] |= _chosen("source", SOURCES, definitions)
-    found["properties"]["transforms"] = {
-        **_described(found["properties"]["transforms"]),
-        **_entries("transform", TRANSFORMS, definitions),
+    parts = found["properties"]
+    source = _chosen("source", SOURCES, definitions)
+    sets = SOURCES["torchvision"].model_json_schema()["properties"]["name"]["enum"]
+    source["anyOf"].insert(-2, {"enum": [f"torchvision:{name}" for name in sets]})
+    parts["source"] |= source
+    for key, table in (("transforms", TRANSFORMS), ("batch_transforms", TRANSFORMS | BATCH_TRANSFORMS)):
+        parts[key] = {**_described(parts[key]), **_entries(key.removesuffix("s"), table, definitions)}
+    field = _mapping(FieldSpec)
+    shape = {key: value for key, value in field["properties"]["shape"].items() if key not in _NOTES}
+    parts["fields"] = {
+        **_described(parts["fields"]),
+        "type": "object",
+        "additionalProperties": _union([{**field, "type": "object"}, shape]),
     }
     return found
 

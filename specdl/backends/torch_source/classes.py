@@ -165,7 +165,7 @@ class Builder:
         types = function.types()
         value = function.inputs[0].name
         for node in function.nodes:
-            alone = node.inputs == (value,) and len(node.outputs) == 1 and node.shares is None
+            alone = node.inputs == (value,) and len(node.outputs) == 1 and node.shares is None and node.guard is None
             if not alone or node.skip or node.training_only or not self.has_module(node, types):
                 return False
             value = node.outputs[0]

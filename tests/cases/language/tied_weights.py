@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -59,21 +61,6 @@ class ScaledDotProductAttention(nn.Module):
         return f"heads={self.heads}, kv_heads={self.kv_heads}, causal={self.causal}, dropout={self.dropout}"
 
 
-class Encoder(nn.ModuleDict):
-    """[N, S, 8], [N, S] int64 -> [N, S, 8]"""
-
-    def __init__(self):
-        super().__init__()
-        self.embed_tokens = nn.Embedding(50, 8)
-        self["1"] = nn.Linear(8, 8)
-        self.memory = nn.Linear(8, 8)
-
-    def forward(self, x, source):
-        x = self.embed_tokens(source)  # [N, S, 8]
-        x = self["1"](x)
-        return self.memory(x)
-
-
 class H(nn.ModuleDict):
     """[N, T, 8] -> [N, T, 8]"""
 
@@ -111,14 +98,22 @@ class Tied(nn.Module):
     def __init__(self):
         super().__init__()
         self.shared = nn.Embedding(50, 8)
-        self.encoder = Encoder()
+        self.encoder = nn.Sequential(
+            OrderedDict(
+                [
+                    ("embed_tokens", nn.Embedding(50, 8)),
+                    ("1", nn.Linear(8, 8)),
+                    ("memory", nn.Linear(8, 8)),
+                ]
+            ),
+        )
         self.decoder = Decoder()
         self.lm_head = nn.Linear(8, 50)
         self.encoder.embed_tokens.weight = self.shared.weight  # tied
         self.decoder.embed_tokens.weight = self.shared.weight  # tied
         self.lm_head.weight = self.shared.weight  # tied
         self.lm_head.bias = self.decoder.bias  # tied
-        self.encoder.memory.weight = self.encoder["1"].weight  # tied
+        self.encoder.memory.weight = self.encoder[1].weight  # tied
         self.decoder.h["1"].weight = self.decoder.h["0"].weight  # tied
         self.head = nn.Module()
         self.head.proxy = nn.Module()
@@ -127,7 +122,6 @@ class Tied(nn.Module):
         self.decoder.h.last.weight = self.decoder.h["0"].weight  # tied
 
     def forward(self, source, target):
-        x = self.shared(source)  # [N, S, 8]
-        x = self.encoder(x, source)
+        x = self.encoder(source)  # [N, S, 8]
         x = self.decoder(x, target)  # [N, T, 8]
         return self.lm_head(x)  # [N, T, 50]
