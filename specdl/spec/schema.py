@@ -27,6 +27,7 @@ from specdl.objectives.optimizers import OPTIMIZERS, Group
 from specdl.objectives.schedulers import SCHEDULERS
 from specdl.ops import OPERATORS
 from specdl.ops.initializers import Init
+from specdl.spec.budget import LIMITS
 from specdl.spec.data import DataSection
 from specdl.spec.file import LANGUAGE_VERSION, BlockFile, SpecFile
 from specdl.spec.models import AverageFile, NetworkFile, SampleFile, StepFile, TrainedFile
@@ -91,6 +92,14 @@ def json_schema() -> Schema:
         "data": _data(definitions),
         "train": _mapping(Train),
         "weights": _weights(),
+        "budget": {
+            "type": "object",
+            "properties": {
+                **{name: {"type": ["number", "string"], "description": text} for name, text in LIMITS.items()},
+                "sizes": {"type": "object", "additionalProperties": {"type": ["integer", "string"]}},
+            },
+            "additionalProperties": False,
+        },
         "freeze": {"type": ["array", "string"], "items": {"type": "string"}},
         "models": {"type": "object", "additionalProperties": {"$ref": "#/definitions/network"}},
         "steps": {"type": "array", "items": {"$ref": "#/definitions/step"}},
