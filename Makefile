@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# The server that editors check specs with; its tests are skipped where npm isn't installed.
+YAML_SERVER := yaml-language-server@2.0.0
+
 .PHONY: demo test test-all bench lint docs clean
 
 $(VENV)/ready: pyproject.toml
@@ -31,8 +34,13 @@ lint: $(VENV)/ready
 test: lint
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
-test-all: lint
+test-all: lint $(VENV)/node/ready
 	$(BIN)/python -m pytest -q -n 2
+
+$(VENV)/node/ready: Makefile $(VENV)/ready
+	mkdir -p $(VENV)/node
+	if command -v npm; then npm install --silent --no-audit --no-fund --prefix $(VENV)/node $(YAML_SERVER); fi
+	touch $@
 
 bench: $(VENV)/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,bench]'

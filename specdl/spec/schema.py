@@ -27,6 +27,7 @@ from specdl.objectives.optimizers import OPTIMIZERS, Group
 from specdl.objectives.schedulers import SCHEDULERS
 from specdl.ops import OPERATORS
 from specdl.ops.initializers import Init
+from specdl.spec.budget import LIMITS
 from specdl.spec.data import DataSection
 from specdl.spec.file import LANGUAGE_VERSION, BlockFile, SpecFile
 from specdl.spec.models import AverageFile, NetworkFile, SampleFile, StepFile, TrainedFile
@@ -48,7 +49,7 @@ _HEAD = _TARGETS + _WORD + _INPUTS
 
 _HEAD_MESSAGE = "A layer is written `name = operator(inputs): arguments`"
 
-_STRUCTURE: dict[str, str] = {
+STRUCTURE: dict[str, str] = {
     "sequence": "A group. A named one counts its children, as `nn.Sequential` does.",
     "repeat": "The `body` so many times, fresh weights each; `index`, `first`, `last` are in scope.",
     "for": "A table walked row by row: the `body` once a row; `index`, `first`, `last` are in scope.",
@@ -80,6 +81,7 @@ def json_schema() -> Schema:
         "outputs": _OUTPUTS,
         "blocks": {"type": "object", "additionalProperties": {"$ref": "#/definitions/block"}},
         "layers": layers,
+        "sizes": _sizes(),
         "tie": _ties(),
         "init": _initial(),
         "losses": _entries("loss", LOSSES, definitions, more=_LOSS_WEIGHT, others=True),
@@ -90,6 +92,14 @@ def json_schema() -> Schema:
         "data": _data(definitions),
         "train": _mapping(Train),
         "weights": _weights(),
+        "budget": {
+            "type": "object",
+            "properties": {
+                **{name: {"type": ["number", "string"], "description": text} for name, text in LIMITS.items()},
+                "sizes": {"type": "object", "additionalProperties": {"type": ["integer", "string"]}},
+            },
+            "additionalProperties": False,
+        },
         "freeze": {"type": ["array", "string"], "items": {"type": "string"}},
         "models": {"type": "object", "additionalProperties": {"$ref": "#/definitions/network"}},
         "steps": {"type": "array", "items": {"$ref": "#/definitions/step"}},
@@ -197,6 +207,20 @@ def _inputs(minimum: int = 1) -> Schema:
     }
 
 
+def _sizes() -> Schema:
+    bound = {"type": ["integer", "string"], "minimum": 1, "pattern": EXPRESSION}
+    bounds = {"min": {**bound, "description": "The smallest."}, "max": {**bound, "description": "The largest."}}
+    return {
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "minProperties": 1,
+            "properties": bounds,
+            "additionalProperties": False,
+        },
+    }
+
+
 def _ties() -> Schema:
     key = {"type": "string", "description": "The weight that is stored: a layer's path and the weight's name."}
     when = {"when": {**_condition(), "markdownDescription": "Whether the line counts."}}
@@ -247,7 +271,7 @@ def _entries(
     definitions[f"{kind}s"] = {"type": "array", "items": {"$ref": f"#/definitions/{kind}"}}
     definitions[kind] = {
         "anyOf": [
-            _bare_entry(bare, sorted(set(calls) - set(bare)), None if open else sorted(bare)),
+            _bare_entry(bare, sorted(set(calls) - set(bare)), None if open else sorted(bare), kind in _BARE_KINDS),
             {
                 "type": "object",
                 "properties": {**calls, **beside},
@@ -270,7 +294,14 @@ def _calls(
     """A reference to the arguments of each name in a table."""
     for name, cls in table.items():
         definitions[f"{kind}.{name}"] = _arguments(name, cls, more or {})
-    return {name: {"$ref": f"#/definitions/{kind}.{name}"} for name in table}
+    found: dict[str, Schema] = {name: {"$ref": f"#/definitions/{kind}.{name}"} for name in table}
+    if kind in _BARE_KINDS:
+        # An editor is to propose each word once: the bare one where nothing is required. Its arguments are proposed
+        # all the same, so what hides the key stands around the reference.
+        for name, cls in table.items():
+            if not _required(cls):
+                found[name] = {"allOf": [found[name]], "doNotSuggest": True}
+    return found
 
 
 def _headed(name: str) -> str:
@@ -279,12 +310,16 @@ def _headed(name: str) -> str:
     return rf"^(?:.*=\s*{name}\s*(?:\(.*\))?|{name}\s*\(.*\))\s*$"
 
 
-def _bare_entry(bare: Mapping[str, str], never: list[str], only: list[str] | None) -> Schema:
+_BARE_KINDS = ("layer", "metric", "transform", "batch_transform")
+"""Entries that often are a word alone, which is then what an editor proposes; a loss has its inputs listed."""
+
+
+def _bare_entry(bare: Mapping[str, str], never: list[str], only: list[str] | None, proposed: bool) -> Schema:
     """An entry without arguments: a word. `never` are those that need some, `only` all that there are, if known.
 
     The words are constants for the editor to propose and to explain, beside an alternative that takes every head.
     """
-    heads = [{"const": name, "markdownDescription": text} for name, text in bare.items()]
+    heads = [{"const": name, "markdownDescription": text} for name, text in bare.items()] if proposed else []
     named = [{"pattern": _headed(name), "markdownDescription": text} for name, text in bare.items()]
     words = _WORD if only is None else f"(?:{'|'.join(only)})"
     refused = f"(?!(?:{'|'.join(never)}){_INPUTS})" if never else ""
@@ -333,7 +368,7 @@ def _structure(layers: str, definitions: Schema) -> dict[str, Schema]:
         "compute": {"type": ["string", "number", "boolean"]},
     }
     for name, shape in shapes.items():
-        definitions[f"layer.{name}"] = {"markdownDescription": _STRUCTURE[name], **shape}
+        definitions[f"layer.{name}"] = {"markdownDescription": STRUCTURE[name], **shape}
     return {name: {"$ref": f"#/definitions/layer.{name}"} for name in shapes}
 
 
@@ -375,15 +410,12 @@ def _arguments(name: str, cls: type[BaseModel], more: Schema) -> Schema:
     pieces = [shape]
     if main is not None:
         pieces.append({key: value for key, value in mapping["properties"][main].items() if key not in _NOTES})
-    found = {
+    return {
         "title": name,
         "description": _sentence(cls),
         "markdownDescription": _text(name, cls),
         **_expression(_union(pieces)),
     }
-    if not mapping["properties"]:
-        found["doNotSuggest"] = True  # as a key; the bare word is proposed
-    return found
 
 
 def _required(cls: type[BaseModel]) -> list[str]:

@@ -183,7 +183,9 @@ def test_every_operator_is_one_property_with_words_and_a_link() -> None:
     schema = json_schema()
     properties = schema["definitions"]["layer"]["anyOf"][1]["properties"]
     for name in OPERATORS:
-        arguments = schema["definitions"][properties[name]["$ref"].rsplit("/", 1)[-1]]
+        found = properties[name]
+        reference = found["allOf"][0] if "allOf" in found else found
+        arguments = schema["definitions"][reference["$ref"].rsplit("/", 1)[-1]]
         assert OPERATORS[name].reference in arguments["markdownDescription"]
         assert arguments["description"]
         shapes = [item for item in arguments.get("anyOf", [arguments]) if "properties" in item]
