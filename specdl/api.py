@@ -272,7 +272,7 @@ def _compile(
         diagnostics.raise_if_failed()
         return Library(spec)
     elaborator, sections = bind_sections(spec, diagnostics)
-    given = {key: sections.pop(key) for key in ("weights", "freeze") if key in sections}
+    given = {key: sections.pop(key) for key in ("weights", "freeze", "budget") if key in sections}
     recipe: Recipe | None = None
     if sections:
         from specdl.spec.recipe import measured_values, parse_recipe
@@ -299,6 +299,7 @@ def _compile(
 
         weights = bind_weights(given.get("weights"), spec, program, diagnostics)
         program = freeze(given.get("freeze"), spec, program, diagnostics)
+        _check_budget(given.get("budget"), spec, program, elaborator.sizes, diagnostics)
     diagnostics.raise_if_failed()
     assert program is not None
     frozen = program.frozen
@@ -307,6 +308,19 @@ def _compile(
     warnings = tuple(item for item in diagnostics.sorted() if item.severity == "warning")
     program = replace(program, frozen=frozen)
     return Model(spec, program, recipe, dict(elaborator.params), warnings, weights)
+
+
+def _check_budget(data: Any, spec: Spec, program: Program, bounds: Mapping[str, Any], diagnostics: Diagnostics) -> None:
+    """Compares the networks with the section `budget`."""
+    if data is None or diagnostics.failed:
+        return
+    from specdl.analysis.budget import check_budget
+    from specdl.spec.budget import parse_budget
+
+    budget = parse_budget(data, spec.spans.child("budget"), diagnostics)
+    if budget is not None:
+        largest = {name: most for name, (_, most) in bounds.items() if most is not None}
+        check_budget(program, budget, largest, diagnostics)
 
 
 def train(

@@ -21,13 +21,14 @@ from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
 from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Home, Parted, Poisoned, Site
 from specdl.elaborate.shapes import Tracer, type_advice
+from specdl.elaborate.sizes import check_sizes
 from specdl.ir.dims import too_complicated
 from specdl.ir.program import Function, Guard
 from specdl.ir.state import parameter_keys
 from specdl.ir.types import TensorType
 from specdl.ops import OPERATORS
 from specdl.ops.base import Op, TypeRuleError, Weight
-from specdl.ops.compute import Compute, ComputeError, parse_compute
+from specdl.ops.compute import Compute, ComputeError, fits, parse_compute
 from specdl.source import SpanTree
 from specdl.spec.entries import LEVELS, STRUCTURAL, Entry
 from specdl.spec.expressions import ExpressionError, never_closes, pieces
@@ -141,11 +142,12 @@ class Calls(Resolver):
                 listed = "" if entry.inputs is None else f"({', '.join(str(item.value) for item in entry.inputs)})"
                 help = f"`{name}` is a layer; to run it again, write `call{listed}: {name}`"
             raise self.fail(site.frame, "E0205", f"there is no operator or block `{name}`", name_span, help=help)
+        op: Op | None = None
         try:
             op = self.operator(cls, name, arguments, spans, site)
         finally:
             # The inputs are looked up even where an argument is wrong, so that both mistakes are told.
-            inputs = self.operator_inputs(cls, name, entry, site)
+            inputs = self.operator_inputs(cls, name, entry, site, op)
         return self.emit(entry, op, inputs, own_name, spans, site)
 
     def unknown_callable_help(self, name: str, entry: Entry, arguments: Any, spec: Spec) -> str | None:
@@ -183,22 +185,36 @@ class Calls(Resolver):
         """Calls the whole network of an imported spec."""
         raise NotImplementedError
 
-    def operator_inputs(self, cls: type[Op], name: str, entry: Entry, site: Site) -> list[Ref | None]:
-        """The inputs of an operator; one that makes a tensor from nothing takes batch and device of a value here."""
+    def operator_inputs(
+        self, cls: type[Op], name: str, entry: Entry, site: Site, op: Op | None = None
+    ) -> list[Ref | None]:
+        """The inputs of an operator; one that makes a tensor from nothing takes batch, sizes and device of a value
+        here. `op` is None after a mistake in its arguments.
+        """
         if cls.inputs == ("like?",) and entry.inputs is None:
-            return [self.like(entry, site)]
+            return [self.like(entry, site, op)]
         inputs = self.inputs(name, cls.inputs, entry, site, maybe=cls.may_be_absent)
-        if cls.inputs[-1:] == ("like?",) and inputs[-1] is None:
-            inputs[-1] = self.like(entry, site)
-        return inputs
+        lacking = len(inputs) == 1 or op is None or not fits(op, *_types(inputs))
+        if cls.inputs[-1:] == ("like?",) and inputs[-1] is None and lacking:
+            inputs[-1] = self.like(entry, site, op, inputs)
+        return inputs if len(inputs) == 1 or cls.inputs[-1:] != ("like?",) or inputs[-1] is not None else inputs[:-1]
 
-    def like(self, entry: Entry, site: Site) -> Ref | None:
-        """A value of this block or network: the one above or the newest that has the batch, or else any."""
+    def like(self, entry: Entry, site: Site, op: Op | None = None, inputs: Sequence[Ref | None] = ()) -> Ref | None:
+        """A value of this block or network with which `op` can work beside its `inputs`: the one above or the newest
+        that has the batch, or else any. Beside other inputs, None where none helps.
+        """
         above = [] if site.flow is None else [site.flow]
         known = [value for value in [*above, *reversed(site.frame.values.values())] if isinstance(value, Ref)]
         known = [value for value in known if value.presence is None or value.presence in site.assumed]
-        batched = [value for value in known if value.type is not None and value.type.batched]
-        return self.local(batched[0] if batched else known[0], entry, site) if known else None
+        known.sort(key=lambda value: value.type is None or not value.type.batched)
+        if not known:
+            return None
+        given = _types(inputs)
+        if op is None or (known[0].type is None and not given):
+            return None if given else self.local(known[0], entry, site)
+        fitting = (value for value in known if value.type is not None and fits(op, *given, value.type))
+        found = next(fitting, None if given else known[0])
+        return None if found is None else self.local(found, entry, site)
 
     def operator(self, cls: type[Op], name: str, arguments: Any, spans: SpanTree, site: Site) -> Op:
         """The operator with its arguments checked. Raises `Poisoned`."""
@@ -244,6 +260,8 @@ class Calls(Resolver):
         try:
             outputs = _inferred(op, inputs)
             weights = op.weights(*types)
+            if self.spec.sizes or op.operator == "embedding":
+                check_sizes(op, inputs, outputs)
         except TypeRuleError as error:
             raise self.type_error(error, op, inputs, entry, spans, site.frame) from None
         if any(too_complicated(dim) for type in outputs for dim in type.shape):
@@ -635,7 +653,7 @@ class Calls(Resolver):
         if failed:
             raise Poisoned
         if op.needs_like:
-            inputs.append(self.like(entry, site))
+            inputs.append(self.like(entry, site, op))
         return self.emit(entry, op, inputs, own_name, entry.spans, site)
 
     def compute_op(self, text: str, entry: Entry, site: Site) -> tuple[Compute, dict[str, Ref]]:

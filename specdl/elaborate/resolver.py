@@ -24,6 +24,7 @@ from specdl.elaborate.scopes import (
     Undecided,
     UnknownType,
 )
+from specdl.elaborate.sizes import Bounds, read_sizes
 from specdl.elaborate.ties import Line
 from specdl.ir.program import InitRule
 from specdl.ir.types import TensorType
@@ -45,6 +46,8 @@ class Resolver:
     def __init__(self, spec: Spec, diagnostics: Diagnostics) -> None:
         self.spec, self.diagnostics = spec, diagnostics
         self.home = Home(spec, {})
+        self.sizes: Bounds = {}
+        self.size_names: set[str] = set()
 
     def fail(
         self,
@@ -146,6 +149,17 @@ class Resolver:
                 continue
             found.append(Line(alias, key, line))
         return found
+
+    def read_sizes(self, scope: EntryScope) -> None:
+        """Reads the bounds of sizes into `sizes`."""
+        spans = self.spec.spans.child("sizes")
+        values: dict[str, Any] = {}
+        for name, value in self.spec.sizes.items():
+            try:
+                values[name] = self.resolve(value, spans.child(name), scope)
+            except Poisoned:
+                continue
+        self.sizes = read_sizes(values, spans, self.diagnostics)
 
     def holds(self, when: Any, spans: SpanTree, scope: EntryScope) -> bool:
         """The value of a condition that stands outside of the layers. Raises `Poisoned`."""

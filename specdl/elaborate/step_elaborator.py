@@ -171,11 +171,12 @@ class StepElaborator(RunTimeLoops):
         self.fulls[known] = made
         return made
 
-    def like(self, entry: Entry, site: Site) -> Ref | None:
+    def like(self, entry: Entry, site: Site, op: Op | None = None, inputs: Sequence[Ref | None] = ()) -> Ref | None:
         """A value that has the batch; where `sample` is given none, how many samples are wanted is an input."""
-        named = super().like(entry, site.with_flow(None))  # what flows would be carried through a loop for that
+        # What flows would be carried through a loop for that.
+        named = super().like(entry, site.with_flow(None), op, inputs)
         batched = named is not None and named.type is not None and named.type.batched
-        found = named if batched else super().like(entry, site)
+        found = named if batched else super().like(entry, site, op, inputs)
         root = site.draft.root
         if root.kind != "sample" or (found is not None and found.type is not None and found.type.batched):
             return found

@@ -61,7 +61,8 @@ def _function(function: Function) -> str:
 
 def _node(node: Node) -> str:
     left = ", ".join(f"%{name}" for name in node.outputs)
-    inputs = ", ".join("-" if name is None else f"%{name}" for name in node.inputs)
+    last = max((place for place, name in enumerate(node.inputs) if name is not None), default=-1)
+    inputs = ", ".join("-" if name is None else f"%{name}" for name in node.inputs[: last + 1])
     if isinstance(node.callee, str):
         callee, arguments = f"{node.network or ''}@{node.callee}", ""
     else:

@@ -62,6 +62,26 @@ _LIST_OF_SIZES = WithJsonSchema({"anyOf": [*_SIZE["anyOf"], {"type": "array", "i
 _INTEGER: dict[str, Any] = {"type": "integer"}
 _INTEGERS: dict[str, Any] = {"type": "array", "items": _INTEGER, "minItems": 1}
 
+
+def _number(value: Any) -> Any:
+    if isinstance(value, str) and value.isidentifier():
+        return symbol(value)
+    if isinstance(value, (SymDim, float)) or _is_integer(value):
+        return value
+    raise PydanticCustomError("number", "expected a number, or a size such as `T`")
+
+
+def _count(value: Any) -> Dim:
+    found: Dim | float = _number(value)
+    if isinstance(found, float) or (isinstance(found, int) and found < 1):
+        raise PydanticCustomError("count", "expected an integer of at least 1, or a size such as `T`")
+    return found
+
+
+NumberOrSize = Annotated[Any, PlainValidator(_number), WithJsonSchema({"type": ["number", "string"]})]
+"""A number, or a size that is known at run time."""
+Count = Annotated[Any, PlainValidator(_count), WithJsonSchema({"type": ["integer", "string"], "minimum": 1})]
+"""How many: an integer, or a size that is known at run time."""
 Axis = Annotated[int, PlainValidator(_axis), WithJsonSchema(_INTEGER)]
 """One axis."""
 Axes = Annotated[int | tuple[int, ...], PlainValidator(_axes), WithJsonSchema({"anyOf": [_INTEGER, _INTEGERS]})]

@@ -27,6 +27,7 @@ from specdl.objectives.optimizers import OPTIMIZERS, Group
 from specdl.objectives.schedulers import SCHEDULERS
 from specdl.ops import OPERATORS
 from specdl.ops.initializers import Init
+from specdl.spec.budget import LIMITS
 from specdl.spec.data import DataSection
 from specdl.spec.file import LANGUAGE_VERSION, BlockFile, SpecFile
 from specdl.spec.models import AverageFile, NetworkFile, SampleFile, StepFile, TrainedFile
@@ -80,6 +81,7 @@ def json_schema() -> Schema:
         "outputs": _OUTPUTS,
         "blocks": {"type": "object", "additionalProperties": {"$ref": "#/definitions/block"}},
         "layers": layers,
+        "sizes": _sizes(),
         "tie": _ties(),
         "init": _initial(),
         "losses": _entries("loss", LOSSES, definitions, more=_LOSS_WEIGHT, others=True),
@@ -90,6 +92,14 @@ def json_schema() -> Schema:
         "data": _data(definitions),
         "train": _mapping(Train),
         "weights": _weights(),
+        "budget": {
+            "type": "object",
+            "properties": {
+                **{name: {"type": ["number", "string"], "description": text} for name, text in LIMITS.items()},
+                "sizes": {"type": "object", "additionalProperties": {"type": ["integer", "string"]}},
+            },
+            "additionalProperties": False,
+        },
         "freeze": {"type": ["array", "string"], "items": {"type": "string"}},
         "models": {"type": "object", "additionalProperties": {"$ref": "#/definitions/network"}},
         "steps": {"type": "array", "items": {"$ref": "#/definitions/step"}},
@@ -192,6 +202,20 @@ def _inputs(minimum: int = 1) -> Schema:
             "type": ["array", "object", "string"],
             "properties": {"shape": shape, "dtype": dtype, "optional": optional},
             "required": ["shape"],
+            "additionalProperties": False,
+        },
+    }
+
+
+def _sizes() -> Schema:
+    bound = {"type": ["integer", "string"], "minimum": 1, "pattern": EXPRESSION}
+    bounds = {"min": {**bound, "description": "The smallest."}, "max": {**bound, "description": "The largest."}}
+    return {
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "minProperties": 1,
+            "properties": bounds,
             "additionalProperties": False,
         },
     }

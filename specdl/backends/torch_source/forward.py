@@ -60,7 +60,7 @@ class _Variables:
                 if name is not None:
                     self.last_use[name] = position
         self.last_use.update(dict.fromkeys(function.outputs, len(run)))
-        self.crowded = {name for node in run if len(node.inputs) > 2 for name in node.inputs}
+        self.crowded = {name for node in run if len(_given(node)) > 2 for name in _given(node)}
         self.held: dict[str, str] = {}
         for value, name in zip(function.inputs, parameter_names(function), strict=True):
             self.held[value.name] = name
@@ -83,6 +83,11 @@ class _Variables:
         self.held = {key: held for key, held in self.held.items() if held != variable}
         self.held[value] = variable
         return variable
+
+
+def _given(node: Node) -> list[str]:
+    """The inputs of a node without those that were left out."""
+    return [name for name in node.inputs if name is not None]
 
 
 def _automatic(node: Node) -> bool:

@@ -281,6 +281,7 @@ class RandomAffine(Spatial):
     translate: Share = Field(default=0.0, description="Largest shift either way, as a share of height and width.")
     scale: Range = Field(default=(1.0, 1.0), description="Smallest and largest scale.")
     shear: float = Field(default=0.0, ge=0, lt=90, description="Largest angle by which upright lines lean either way.")
+    fill: float = Field(default=0.0, description="The number that comes into view: 1 where pictures stand on white.")
 
     def draw(self, tensor: torch.Tensor, generator: torch.Generator) -> Any:
         import torch
@@ -307,7 +308,10 @@ class RandomAffine(Spatial):
         moved = tensor if tensor.is_floating_point() else tensor.float()
         grid = F.affine_grid(drawn.to(moved), list(tensor.shape), align_corners=False)
         mode = "nearest" if holds_names(tensor) else "bilinear"
+        # What lies outside is 0 to `grid_sample`.
+        moved = moved - self.fill if self.fill else moved
         found = F.grid_sample(moved, grid, mode=mode, align_corners=False)
+        found = found + self.fill if self.fill else found
         return found if tensor.is_floating_point() else found.round().to(tensor.dtype)
 
 

@@ -89,8 +89,8 @@ class Cross(nn.ModuleDict):
         self["1"] = MultiHeadAttention(16, num_heads=2)
 
     def forward(self, x, memory):
-        norm2 = self.norm2(x)
-        y = self["1"](norm2, memory)
+        y = self.norm2(x)
+        y = self["1"](y, memory)
         return y + x
 
 
@@ -105,8 +105,8 @@ class LayerWithCross(nn.Module):
         self.linear = nn.Linear(16, 16)
 
     def forward(self, x, memory, mask):
-        norm1 = self.norm1(x)
-        y = self.self_attention(norm1, mask=mask)
+        y = self.norm1(x)
+        y = self.self_attention(y, mask=mask)
         x = y + x
         y = x
         if memory is not None:
@@ -126,8 +126,8 @@ class Layer(nn.Module):
         self.linear = nn.Linear(16, 16)
 
     def forward(self, x, mask):
-        norm1 = self.norm1(x)
-        y = self.self_attention(norm1, mask=mask)
+        y = self.norm1(x)
+        y = self.self_attention(y, mask=mask)
         x = y + x
         y = x
         x = self.linear(y)
@@ -145,8 +145,8 @@ class Layer2(nn.Module):
         self.linear = nn.Linear(16, 16)
 
     def forward(self, x):
-        norm1 = self.norm1(x)
-        y = self.self_attention(norm1)
+        y = self.norm1(x)
+        y = self.self_attention(y)
         x = y + x
         y = x
         x = self.linear(y)
