@@ -49,7 +49,6 @@ MAX_STEPS = 300_000
 BLOCK_STEPS = 20  # a block costs about as much as so many entries
 MAX_FAILURES = 2_000
 MAX_LAYERS = 100_000
-MAX_ADVICE = 50  # mistakes about types for which the spec is searched
 MAX_WEIGHTS = 10**13
 """Ten times the largest networks; what is meant to be smaller than that doesn't overflow PyTorch's sizes."""
 
@@ -73,7 +72,6 @@ class Calls(Resolver):
         self.steps = 0
         self.depth = 0
         self.failures = 0
-        self.advised = 0
 
     def entries(self, entries: Sequence[Entry], site: Site) -> Bound | None:
         """Elaborates a list of entries; gives the last value."""
@@ -286,13 +284,12 @@ class Calls(Resolver):
         frame: Frame,
     ) -> Poisoned:
         """Records that an operator can't take its inputs, and where they came from."""
-        self.advised += 1
         span = entry.operator.span
         if error.argument is not None:
             span = _place(spans, error.argument, str(getattr(op, error.argument)), error.part)
         help: str | None = error.help
         notes: list[Note] = []
-        if self.advised <= MAX_ADVICE:
+        if self.may_search():
             given = [ref for ref in inputs if ref is not None]
             told = {entry.span, *(note.span for note in frame.notes if note.span is not None)}
             help, notes = type_advice(Tracer(self.function_of), error, op, given, told)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from specdl.diagnostics import SpecError
 from specdl.source import load_source, parse_text, resolve_scalar
+from tests.conftest import CASES
 
 
 def codes(error: pytest.ExceptionInfo[SpecError]) -> list[str]:
@@ -77,6 +78,25 @@ def test_mistakes_have_a_code_and_a_place(text: str, code: str) -> None:
         parse_text(text)
     assert codes(error) == [code]
     assert error.value.diagnostics[0].span is not None
+
+
+MISTAKES = sorted((CASES / "errors").glob("yaml_*.yaml"))
+
+
+@pytest.mark.parametrize("path", MISTAKES, ids=lambda path: path.stem)
+def test_yamls_errors_are_told_alike_by_both_parsers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyYAML's parser in C, and the one in Python where that is missing, word their errors differently."""
+    text = path.read_text(encoding="utf-8")
+    told = []
+    for loader in (yaml.CSafeLoader, yaml.SafeLoader):
+        monkeypatch.setattr("specdl.source._Loader", loader)
+        try:
+            parse_text(text)
+        except SpecError as error:
+            told.append(error.diagnostics)
+        else:
+            told.append(())  # YAML is content; the mistake is found in what it says
+    assert told[0] == told[1]
 
 
 ATTACKS = {
