@@ -15,7 +15,7 @@ from typing import Any
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Presence, Ref, freeze, localize
 from specdl.elaborate.elsewhere import layer_below
-from specdl.elaborate.hints import ValueHint
+from specdl.elaborate.hints import ValueHint, input_hint
 from specdl.elaborate.initial import layer_rules
 from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
@@ -237,6 +237,8 @@ class Calls(Resolver):
             help = None
             if name in self.losses and isinstance(value, (int, float)):
                 help = f"the weight of a term is written `{{weight: {value}}}`"
+            elif isinstance(value, str) and value in site.frame.values:
+                help = input_hint(name, value)
             elif isinstance(value, tuple) and value and all(isinstance(item, str) for item in value):
                 help = f"inputs stand in parentheses: `{name}({', '.join(value)})`"
             raise self.fail(site.frame, "E0203", f"`{name}` {takes}, got {show(value)}", spans.span, help=help)
@@ -456,7 +458,10 @@ class Calls(Resolver):
             arguments = self.resolve(arguments, spans, site.scope)
         if not isinstance(arguments, Mapping):
             if not block.params:
-                raise self.fail(site.frame, "E0203", f"the block `{block.name}` has no parameters", spans.span)
+                named = isinstance(arguments, str) and arguments in site.frame.values
+                help = input_hint(block.name, str(arguments)) if named else None
+                message = f"the block `{block.name}` has no parameters"
+                raise self.fail(site.frame, "E0203", message, spans.span, help=help)
             return {next(iter(block.params)): self.resolve(arguments, spans, site.scope)}
         for key, value in arguments.items():
             if _is_cut(value):
