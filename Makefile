@@ -39,7 +39,7 @@ test-all: lint $(VENV)/node/ready $(VENV)/fuzz
 
 $(VENV)/node/ready: Makefile $(VENV)/ready
 	mkdir -p $(VENV)/node
-	if command -v npm; then npm install --silent --no-audit --no-fund --prefix $(VENV)/node $(YAML_SERVER); fi
+	if command -v npm; then npm install --silent --no-audit --no-fund --prefix $(VENV)/node $(YAML_SERVER) || echo "no $(YAML_SERVER) here"; fi
 	touch $@
 
 # Wheels exist for Linux alone; elsewhere the fuzzer that coverage guides is skipped.
