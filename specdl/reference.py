@@ -176,6 +176,7 @@ _VALUES: dict[str, str] = {
     "dtype": "float32",
     "embedding_dim": "64",
     "end": "1.0",
+    "features": "64",
     "file": "data.csv",
     "gamma": "0.95",
     "hidden_size": "128",
@@ -188,6 +189,7 @@ _VALUES: dict[str, str] = {
     "num_groups": "4",
     "num_heads": "8",
     "op": "open",
+    "pad": "[1, 0]",
     "out_channels": "32",
     "out_features": "10",
     "output_size": "1",
@@ -245,6 +247,8 @@ def _example(name: str, kind: str, cls: type[BaseModel]) -> str:
     """A line, or a few, that use a word."""
     if kind == "section":
         return _SECTIONS[name]
+    if own := getattr(cls, "example", ""):
+        return str(own)
     required = {key: field.alias or key for key, field in cls.model_fields.items() if field.is_required()}
     given = {alias: _OF_WORDS.get((name, key), _VALUES.get(key, "1")) for key, alias in required.items()}
     given |= {key: value for (word, key), value in _OF_WORDS.items() if word == name}

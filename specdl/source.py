@@ -160,7 +160,7 @@ def _report_yaml_error(error: yaml.MarkedYAMLError, file: str, diagnostics: Diag
     found = yaml_mistake(error, diagnostics.texts[file], file)
     if "nesting depth" in (error.problem or ""):  # libyaml looks ahead, and has a limit of its own
         found = replace(found, code="E0002", message=f"nested deeper than {MAX_DEPTH} levels", notes=(), help=None)
-    diagnostics.items.append(found)
+    diagnostics.add(found.code, found.message, found.span, notes=found.notes, help=found.help)
 
 
 @dataclass(slots=True)

@@ -347,9 +347,11 @@ def _indentation(text: _Text, place: _Place) -> Diagnostic | None:
     return Diagnostic("E0151", "this line is indented to no level above it", where, help=help)
 
 
-def _no_colon(text: _Text, begin: _Place) -> Diagnostic:
+def _no_colon(text: _Text, begin: _Place) -> Diagnostic | None:
     line = text.line(begin.line)
     word = line[begin.column :].strip()
+    if not word:
+        return None
     tight = _TIGHT_COLON.match(word)
     if tight is not None:
         help = f"write `{tight.group('key')}: {tight.group('value').strip()}`"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from specdl.api import Library, check, compile_source, load
+from specdl.diagnostics import SpecError
 from specdl.source import parse_text
 from tests.conftest import ROOT
 
@@ -45,6 +46,33 @@ def test_examples_compile(name: str, text: str) -> None:
     assert model.source()
     for variant in model.spec.variants:
         assert compile_source(parse_text(text, name), variant).parameters
+
+
+WRONG = re.compile(r"^```yaml wrong\n(.*?)^```\n\n```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def test_the_tour_shows_what_is_ejected() -> None:
+    before, after = (ROOT / "docs" / "language-tour.md").read_text(encoding="utf-8").split("<!-- ejected -->\n")
+    _, spec = EXAMPLE.findall(before)[-1]
+    shown = re.match(r"```python\n(.*?)^```", after, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    assert shown.group(1) in compile_source(parse_text(spec)).source()
+
+
+def test_the_tour_shows_what_is_said_of_mistakes() -> None:
+    found = WRONG.findall((ROOT / "docs" / "language-tour.md").read_text(encoding="utf-8"))
+    assert len(found) == 2
+    for spec, shown in found:
+        with pytest.raises(SpecError) as error:
+            compile_source(parse_text(spec, "spec.yaml"))
+        assert str(error.value) + "\n" == shown
+
+
+def test_the_readme_shows_a_mistake_as_the_tour_does() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("mine.yaml", "spec.yaml")
+    shown = re.search(r"```\n(error\[.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    assert shown.group(1) in (ROOT / "docs" / "language-tour.md").read_text(encoding="utf-8")
 
 
 def example_files() -> dict[Path, dict[str, str]]:

@@ -7,14 +7,17 @@ imports has to spare is for others.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Span
 from specdl.ir.program import Function, Node, Program
 from specdl.source import SpanTree
-from specdl.spec.expressions import ExpressionError, free_names, pieces
+from specdl.spec.expressions import ExpressionError, pieces
 from specdl.spec.file import Spec
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 def warn_of_unused(program: Program, spec: Spec, diagnostics: Diagnostics) -> None:
@@ -155,10 +158,11 @@ def _names(data: Any) -> Iterator[str]:
 
 
 def _read_in(text: str) -> Iterator[str]:
+    """Every word of an expression: the few that are no names only keep a warning back, and nothing is parsed."""
     try:
         parts = pieces(text)
     except ExpressionError:
         return
     for part in parts:
         if part.expression:
-            yield from free_names(part.text)
+            yield from _WORD.findall(part.text)

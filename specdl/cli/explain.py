@@ -67,7 +67,7 @@ def _unknown(word: str) -> str:
 def _word(word: Word) -> Iterator[str]:
     yield f"{word.name}: {word.kind}"
     yield ""
-    yield word.description
+    yield from textwrap.wrap(word.description, 100)
     facts = []
     if word.inputs is not None:
         facts.append(f"inputs: {', '.join(word.inputs) or 'none'}")

@@ -15,7 +15,7 @@ from typing import Any
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Presence, Ref, freeze, localize
 from specdl.elaborate.elsewhere import layer_below
-from specdl.elaborate.hints import ValueHint
+from specdl.elaborate.hints import ValueHint, input_hint
 from specdl.elaborate.initial import layer_rules
 from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
@@ -49,7 +49,6 @@ MAX_STEPS = 300_000
 BLOCK_STEPS = 20  # a block costs about as much as so many entries
 MAX_FAILURES = 2_000
 MAX_LAYERS = 100_000
-MAX_ADVICE = 50  # mistakes about types for which the spec is searched
 MAX_WEIGHTS = 10**13
 """Ten times the largest networks; what is meant to be smaller than that doesn't overflow PyTorch's sizes."""
 
@@ -73,7 +72,6 @@ class Calls(Resolver):
         self.steps = 0
         self.depth = 0
         self.failures = 0
-        self.advised = 0
 
     def entries(self, entries: Sequence[Entry], site: Site) -> Bound | None:
         """Elaborates a list of entries; gives the last value."""
@@ -239,6 +237,8 @@ class Calls(Resolver):
             help = None
             if name in self.losses and isinstance(value, (int, float)):
                 help = f"the weight of a term is written `{{weight: {value}}}`"
+            elif isinstance(value, str) and value in site.frame.values:
+                help = input_hint(name, value)
             elif isinstance(value, tuple) and value and all(isinstance(item, str) for item in value):
                 help = f"inputs stand in parentheses: `{name}({', '.join(value)})`"
             raise self.fail(site.frame, "E0203", f"`{name}` {takes}, got {show(value)}", spans.span, help=help)
@@ -286,13 +286,12 @@ class Calls(Resolver):
         frame: Frame,
     ) -> Poisoned:
         """Records that an operator can't take its inputs, and where they came from."""
-        self.advised += 1
         span = entry.operator.span
         if error.argument is not None:
             span = _place(spans, error.argument, str(getattr(op, error.argument)), error.part)
         help: str | None = error.help
         notes: list[Note] = []
-        if self.advised <= MAX_ADVICE:
+        if self.may_search():
             given = [ref for ref in inputs if ref is not None]
             told = {entry.span, *(note.span for note in frame.notes if note.span is not None)}
             help, notes = type_advice(Tracer(self.function_of), error, op, given, told)
@@ -459,7 +458,10 @@ class Calls(Resolver):
             arguments = self.resolve(arguments, spans, site.scope)
         if not isinstance(arguments, Mapping):
             if not block.params:
-                raise self.fail(site.frame, "E0203", f"the block `{block.name}` has no parameters", spans.span)
+                named = isinstance(arguments, str) and arguments in site.frame.values
+                help = input_hint(block.name, str(arguments)) if named else None
+                message = f"the block `{block.name}` has no parameters"
+                raise self.fail(site.frame, "E0203", message, spans.span, help=help)
             return {next(iter(block.params)): self.resolve(arguments, spans, site.scope)}
         for key, value in arguments.items():
             if _is_cut(value):

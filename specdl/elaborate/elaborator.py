@@ -104,6 +104,8 @@ class Elaborator(Conditions):
 
     def dispatch(self, entry: Entry, own_name: str | None, site: Site) -> Bound:
         """Chooses what to do by the entry's operator."""
+        if entry.broken:
+            raise Poisoned
         name = entry.operator.value
         if name in _STRUCTURES:
             return self.structure(entry, own_name, replace(site, flow=self.single_input(entry, site)))

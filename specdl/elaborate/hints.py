@@ -50,7 +50,11 @@ class ValueHint:
             )
         if list(path) == ["padding_mode"] and value in {"same", "valid"}:
             return f"how much is added is said by `padding: {value}`"
-        return value_hint(value, self.written(path), self.scope) if isinstance(value, str) else None
+        if not isinstance(value, str):
+            return None
+        if list(path) == [self.operator.main] and value in self.scope.frame.values:
+            return input_hint(self.operator.operator, value)
+        return value_hint(value, self.written(path), self.scope)
 
     def written(self, path: Sequence[Any]) -> Any:
         """The argument at `path` as it stands in the spec."""
@@ -69,13 +73,18 @@ def value_hint(value: str, written: Any, scope: EntryScope) -> str | None:
         return f"arithmetic stands in `$( … )`: `$({without_dollars(written)})`"
     template = _TEMPLATE.match(value)
     name = value if template is None else template.group(1)
-    known = set(scope.names())
+    known = {*scope.loop, *scope.frame.params, *scope.frame.home.params}
     if name in known:
         return f"`{name}` is a parameter: write `${name}`" if template is None else f"a parameter is read by `${name}`"
     words = _WORD.findall(value)
     if words and known.issuperset(words) and _ARITHMETIC.match(value):
         return f"an expression stands in `$( … )`: `$({value})`"
     return None
+
+
+def input_hint(operator: str, value: str) -> str:
+    """What to write where a value stands behind the colon."""
+    return f"inputs stand in parentheses: `{operator}({value})`"
 
 
 def without_dollars(text: str) -> str:

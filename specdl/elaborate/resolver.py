@@ -37,6 +37,9 @@ from specdl.spec.overrides import REQUIRED
 from specdl.spec.tied import TieSpec
 from specdl.spec.validate import show
 
+MAX_ADVICE = 50
+"""Mistakes for which the spec is searched for what would mend them."""
+
 _WORD = re.compile(r"[A-Za-z0-9_]+\Z")
 
 
@@ -45,6 +48,7 @@ class Resolver:
 
     def __init__(self, spec: Spec, diagnostics: Diagnostics) -> None:
         self.spec, self.diagnostics = spec, diagnostics
+        self.advised = 0
         self.home = Home(spec, {})
         self.sizes: Bounds = {}
         self.size_names: set[str] = set()
@@ -62,6 +66,11 @@ class Resolver:
         """Records a mistake, with the calls that lead to it, and gives the exception to raise."""
         self.diagnostics.add(code, message, span, help=help, notes=[*notes, *frame.notes])
         return Poisoned()
+
+    def may_search(self) -> bool:
+        """Whether the spec is searched for what would mend a mistake: for the first of them, which are those read."""
+        self.advised += 1
+        return self.advised <= MAX_ADVICE
 
     # ---- parameters and expressions ------------------------------------------------------------------
 
@@ -122,7 +131,10 @@ class Resolver:
     def expression_error(self, error: ExpressionError, spans: SpanTree, scope: EntryScope) -> None:
         """Records a mistake in an expression at its column."""
         span = spans.text(error.offset, error.length)
-        help, notes = (error.help, ()) if error.unknown is None else parameter_advice(error.unknown, scope)
+        help = error.help
+        notes: tuple[Note, ...] = ()
+        if error.unknown is not None and self.may_search():
+            help, notes = parameter_advice(error.unknown, scope)
         self.diagnostics.add("E0401", error.message, span, help=help, notes=[*notes, *scope.frame.notes])
 
     def text(self, text: Text, scope: EntryScope) -> str:
@@ -227,7 +239,7 @@ class Resolver:
             return found
         if any(may_name(entry, name.split(".")[0]) for entry in frame.lost):
             raise Poisoned
-        help, notes = value_advice(name, span, frame)
+        help, notes = value_advice(name, span, frame) if self.may_search() else (None, ())
         raise self.fail(frame, "E0306", f"there is no value `{name}` here", span, help=help, notes=notes)
 
     def path(self, name: str, frame: Frame) -> Bound | None:

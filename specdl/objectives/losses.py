@@ -168,7 +168,7 @@ class _Elementwise(Loss):
         prediction, target = types
         require_floating(prediction)
         if target.floating and target.dtype != prediction.dtype:
-            raise TypeRuleError(f"expects one dtype, got {prediction.dtype} against {target.dtype}", input=1)
+            raise TypeRuleError(f"expects one dtype, got {prediction.dtype} against {target.dtype}", input=1, against=0)
         if target.shape not in {prediction.shape, ()}:
             raise TypeRuleError(
                 f"expects a target of the input's shape {list(prediction.shape)}, got {target}",

@@ -120,6 +120,8 @@ class Op(BaseModel):
     """PyTorch arguments that come from the shapes and are never written (`in_channels`)."""
     reference: ClassVar[str] = ""
     """The PyTorch page or the paper that the operator follows."""
+    example: ClassVar[str] = ""
+    """Lines of a spec that use it, for the reference, where the values of its required arguments alone make none."""
     support: ClassVar[tuple[str, ...]] = ()
     """Classes of `specdl/nn/` that the source needs beside it: `module_file.ClassName`."""
     random: ClassVar[bool] = False

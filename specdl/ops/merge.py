@@ -222,7 +222,8 @@ class Matmul(Op):
             if type.dtype == "bool":
                 raise TypeRuleError("isn't defined for bool", input=position, help="`cast` to a float")
         if left.dtype != right.dtype:
-            raise TypeRuleError(f"needs equal dtypes, got {left.dtype} and {right.dtype}", input=1, help="`cast` one")
+            message = f"needs equal dtypes, got {left.dtype} and {right.dtype}"
+            raise TypeRuleError(message, input=1, against=0, help="`cast` one")
         inner = right.shape[-2] if right.rank > 1 else right.shape[0]
         if left.shape[-1] != inner:
             raise TypeRuleError(

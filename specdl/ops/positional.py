@@ -265,6 +265,11 @@ class RotaryEmbedding(Op):
     inputs: ClassVar[tuple[str, ...]] = ("x", "waves")
     support: ClassVar[tuple[str, ...]] = ("rotary_embedding.RotaryEmbedding",)
     reference: ClassVar[str] = "https://arxiv.org/abs/2104.09864"
+    example: ClassVar[str] = """\
+- query = embedding(tokens): {num_embeddings: 1000, embedding_dim: 64}
+- places = positions(tokens)
+- waves = rotary_positions: 16
+- query = rotary_embedding(query, waves): 4"""
 
     heads: int | None = Field(default=None, ge=1, description="Number of heads in `[N, T, h·d]`.")
     interleaved: bool = Field(

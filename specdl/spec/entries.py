@@ -58,6 +58,8 @@ class Entry:
     given_spans: SpanTree | None = None
     when: Any = True
     when_spans: SpanTree | None = None
+    broken: bool = False
+    """It couldn't be read, which has been told: what reads its values says nothing more."""
     init: Mapping[str, Any] | None = None
     init_spans: SpanTree | None = None
 
@@ -85,8 +87,19 @@ def parse_entries(data: Any, spans: SpanTree, diagnostics: Diagnostics, *, where
     if not isinstance(data, list):
         diagnostics.add("E0102", f"`{where}` must be a list of layers", spans.span, help=list_help(data))
         return ()
-    parsed = (parse_entry(item, spans.child(index), diagnostics) for index, item in enumerate(data))
-    return tuple(entry for entry in parsed if entry is not None)
+    return tuple(
+        parse_entry(item, spans.child(index), diagnostics) or _broken(item, spans.child(index))
+        for index, item in enumerate(data)
+    )
+
+
+def _broken(data: Any, spans: SpanTree) -> Entry:
+    """What stands for an entry that couldn't be read: the names that it gives, as far as they can be made out."""
+    head = next(iter(data), "") if isinstance(data, Mapping) else data
+    equals = _top_level(head, "=") if isinstance(head, str) else None
+    names = [text for _, text in _split(head[:equals], 0)] if equals is not None else []
+    targets = tuple(Text(name, spans.span) for name in names if _NAME_WITH_EXPRESSIONS.match(name))
+    return Entry(targets, Text("", spans.span), None, None, spans, spans.span, broken=True)
 
 
 def may_name(entry: Entry, name: str) -> bool:
@@ -420,6 +433,8 @@ def _input(text: str, offset: int, place: Span) -> Argument | None:
 def _input_help(text: str) -> str | None:
     if text.startswith("["):
         return f"inputs are listed without brackets: `{text.strip('[]')}`"
+    if text[:1].isdigit() and text.isalnum():
+        return "a value that is read has a name that begins with a letter"
     if re.search(r"[-+*/\[]", text):
         return "inputs are names of values; compute on a line of its own: `y = compute: …`"
     return None

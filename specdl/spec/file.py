@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from specdl.diagnostics import Diagnostics, Span
 from specdl.source import SpanTree
-from specdl.spec.entries import STRUCTURAL, Entry, parse_entries
+from specdl.spec.entries import BESIDE, STRUCTURAL, Entry, parse_entries
 from specdl.spec.extends import Flat
 from specdl.spec.habits import file_hint
 from specdl.spec.models import (
@@ -339,7 +339,7 @@ def _block(name: str, item: Any, spans: SpanTree, span: Span, diagnostics: Diagn
     if not name.isidentifier():
         diagnostics.add("E0106", f"`{name}` is not a name for a block", span, help="names have letters, digits and `_`")
         return None
-    if name in STRUCTURAL:
+    if name in STRUCTURAL or name in BESIDE:
         diagnostics.add("E0115", f"`{name}` is a word of the language, not a name for a block", span)
         return None
     if not isinstance(item, Mapping):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from specdl.diagnostics import Diagnostics, Span
 from specdl.source import SpanTree
-from specdl.spec.entries import STRUCTURAL, Entry, parse_entries
+from specdl.spec.entries import BESIDE, STRUCTURAL, Entry, parse_entries
 from specdl.spec.habits import file_hint
 from specdl.spec.validate import show, validate
 
@@ -230,7 +230,7 @@ def _is_name(name: str, what: str, span: Span, diagnostics: Diagnostics) -> bool
         help = "names have letters, digits and `_`"
         diagnostics.add("E0106", f"`{name}` is not a name for a {what}", span, help=help)
         return False
-    if name in STRUCTURAL and what == "network":
+    if (name in STRUCTURAL or name in BESIDE) and what == "network":
         diagnostics.add("E0115", f"`{name}` is a word of the language, not a name for a network", span)
         return False
     return True

@@ -272,7 +272,6 @@ def check_diagnostics(found: tuple[Diagnostic, ...], text: str, file: str) -> No
     """Each has a code, says something, points into the file, and renders with its own line."""
     # What YAML counts as a line break.
     lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", text)
-    assert found
     for item in found:
         assert re.fullmatch(r"[EW]\d{4}", item.code)
         assert item.message.strip()
@@ -285,7 +284,7 @@ def check_diagnostics(found: tuple[Diagnostic, ...], text: str, file: str) -> No
         assert not re.search(r"<class|object at 0x|specdl\.", item.message), item.message
         assert len(item.message) < 1_000, f"{item.code} says {len(item.message)} characters"
         assert item.as_json()["code"] == item.code
-    assert found[0].code in render(found, {file: text}, color=True)
+    assert not found or found[0].code in render(found, {file: text}, color=True)
 
 
 def load(text: str, folder: Path, variant: str | None = None, overrides: Mapping[str, Any] | None = None) -> bool:
@@ -297,7 +296,10 @@ def load(text: str, folder: Path, variant: str | None = None, overrides: Mapping
             model = specdl.load(path, variant, overrides)
             source = model.source()
             assert model.parameters >= 0
+            assert {item.severity for item in model.warnings} <= {"warning"}
+            check_diagnostics(model.warnings, text.removeprefix("\ufeff"), str(path))
     except SpecError as error:
+        assert any(item.severity == "error" for item in error.diagnostics)
         check_diagnostics(error.diagnostics, text.removeprefix("\ufeff"), str(path))
         return False
     ast.parse(source)
@@ -348,5 +350,13 @@ def test_sizes_stay_small_through_many_strides(tmp_path: Path) -> None:
 @settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(damaged())
 def test_a_damaged_spec_compiles_or_is_refused(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        load(text, Path(folder))
+
+
+@pytest.mark.slow
+@settings(max_examples=3_000, suppress_health_check=list(HealthCheck))
+@given(damaged())
+def test_many_damaged_specs(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         load(text, Path(folder))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -427,4 +428,11 @@ def check(inputs: dict[str, Any], layers: list[Entry], outputs: list[str] | None
 @settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(programs())
 def test_a_random_program_is_the_same_everywhere(program: dict[str, Any]) -> None:
+    check(**program)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@given(programs())
+def test_many_random_programs(program: dict[str, Any]) -> None:
     check(**program)

@@ -30,6 +30,8 @@ inputs:
   query: [4, 16, 8]
   key: [4, 16, 8]
   value: [4, 16, 8]
+  index: {shape: [16, 8], dtype: int64}
+  tokens: {shape: [T], dtype: int64}
   left: [16]
   right: [16]
   mu: [16]

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specdl.diagnostics import SpecError
-from specdl.source import load_source, parse_text
+from specdl.source import load_source, parse_text, resolve_scalar
+from tests.conftest import CASES
 
 
 def codes(error: pytest.ExceptionInfo[SpecError]) -> list[str]:
@@ -79,6 +80,25 @@ def test_mistakes_have_a_code_and_a_place(text: str, code: str) -> None:
     assert error.value.diagnostics[0].span is not None
 
 
+MISTAKES = sorted((CASES / "errors").glob("yaml_*.yaml"))
+
+
+@pytest.mark.parametrize("path", MISTAKES, ids=lambda path: path.stem)
+def test_yamls_errors_are_told_alike_by_both_parsers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyYAML's parser in C, and the one in Python where that is missing, word their errors differently."""
+    text = path.read_text(encoding="utf-8")
+    told = []
+    for loader in (yaml.CSafeLoader, yaml.SafeLoader):
+        monkeypatch.setattr("specdl.source._Loader", loader)
+        try:
+            parse_text(text)
+        except SpecError as error:
+            told.append(error.diagnostics)
+        else:
+            told.append(())  # YAML is content; the mistake is found in what it says
+    assert told[0] == told[1]
+
+
 ATTACKS = {
     "deep brackets": "[" * 50_000,
     "deep mappings": "{a: " * 50_000,
@@ -90,6 +110,15 @@ ATTACKS = {
         ["x0: &x0 {k: v}"] + [f"x{i}: &x{i} {{<<: [{', '.join([f'*x{i - 1}'] * 9)}]}}" for i in range(1, 12)]
     ),
     "long number": "a: " + "9" * 1_000_000,
+    # The rest is refused by YAML itself, and must be explained as quickly.
+    "expressions that never close": "a: {b: " + "$(" * 500_000,
+    "braces behind dollars": "a: [" + "${" * 500_000,
+    "spaces in a head": "- a" + " " * 1_000_000 + "b\n  c: 1",
+    "many lines below an open bracket": "a: [\n" + " b,\n" * 40_000 + "c: d",
+    "an uneven line below many": "a:\n" + "".join(f"  b{i}:\n" for i in range(8_000)) + " c: d",
+    "tight colons": "a:\n  " + "b:c" * 300_000 + "\n  d: e",
+    "a quote that never closes": "a: '" + "b'' " * 250_000,
+    "tabs": "a:\n" + "\t" * 1_000_000 + "b: c",
 }
 
 
@@ -113,7 +142,10 @@ def test_any_text_gives_data_or_a_coded_error(text: str) -> None:
 
 
 # NEL, LS and PS are line breaks to PyYAML (YAML 1.1), which folds them into a space: its own reader loses them too.
-words = st.text(st.characters(exclude_characters="\x85\u2028\u2029", codec="utf-8"), max_size=12)
+# It writes `1e3` without quotes, which is a word in YAML 1.1.
+words = st.text(st.characters(exclude_characters="\x85\u2028\u2029", codec="utf-8"), max_size=12).filter(
+    lambda word: not isinstance(resolve_scalar(word), float)
+)
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | words,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4),

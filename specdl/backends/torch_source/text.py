@@ -101,7 +101,12 @@ def variable_name(name: str) -> bool:
 
 
 def free_variable(name: str, taken: Collection[str]) -> str:
-    """The name where a variable can have it and none has it, else with underscores behind it."""
+    """The name where a variable can have it and none has it, else with underscores behind it.
+
+    One that Python can't write at all (a layer may be called `0`) gets a word before it.
+    """
+    if not name.isidentifier():
+        name = "value_" + re.sub(r"\W", "_", name)
     while not variable_name(name) or name in taken:
         name = f"{name.lstrip('_') or 'value'}_" if name.startswith("__") else f"{name}_"
     return name

@@ -33,10 +33,10 @@ def test_a_limit_is_what_may_just_be_spent(kind: str, spent: int) -> None:
         compiled(f"{SPEC}{{{kind}: {spent - 1}}}\n")
 
 
-SEQUENCE = (
-    "inputs: {t: {shape: [T], dtype: int64}}\n"
-    "layers: [{embedding: {num_embeddings: 4, embedding_dim: 2}}, {linear: 3}]\n"
-)
+SEQUENCE = """\
+inputs: {t: {shape: [T], dtype: int64}}
+layers: [{embedding: {num_embeddings: 4, embedding_dim: 2}}, {linear: 3}]
+"""
 
 
 def test_sizes_of_the_run_count_at_their_largest() -> None:
