@@ -52,7 +52,7 @@ def command(
 
 def _predictor(source: str, variant: str | None) -> Predictor:
     path = Path(source)
-    if path.is_file() and path.suffix == ".onnx":
+    if path.suffix == ".onnx":
         from specdl.training.predict import of_onnx
 
         return of_onnx(path)

@@ -11,9 +11,9 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from specdl.data.paths import path_unless
-from specdl.diagnostics import Diagnostic, SpecError
+from specdl.diagnostics import Diagnostic, SpecError, nearest
 from specdl.ir.dims import BATCH, Dim, symbol
-from specdl.ir.types import DType, TensorType
+from specdl.ir.types import DTYPES, DType, TensorType
 from specdl.objectives.base import Declared, Listed
 
 MAX_SIZE = 2**31 - 1
@@ -28,6 +28,18 @@ def _size(value: Any) -> int | str:
 
 
 Size = Annotated[int | str, PlainValidator(_size), WithJsonSchema({"type": ["integer", "string"], "minimum": 1})]
+
+
+def _dtype(value: Any) -> str:
+    if isinstance(value, str) and value in DTYPES:
+        return value
+    other = {"long": "int64", "int": "int64", "float": "float32", "double": "float64"}.get(str(value))
+    close = other or nearest(str(value), DTYPES)
+    words = f"`{close}`" if close else f"one of {', '.join(DTYPES)}"
+    raise PydanticCustomError("dtype", "expected a type of numbers: {words}", {"words": words})
+
+
+AnyDType = Annotated[DType, PlainValidator(_dtype), WithJsonSchema({"enum": list(DTYPES)})]
 
 
 def _words(value: Any) -> str | tuple[str, ...] | None:
@@ -49,7 +61,7 @@ class FieldSpec(Declared):
     shape: Annotated[tuple[Size, ...], Listed] = Field(
         description="Sizes of one example, without the batch; `[]` for one number, a name for a size that varies."
     )
-    dtype: DType = Field(default="float32", description="The type of its numbers.")
+    dtype: AnyDType = Field(default="float32", description="The type of its numbers.")
     column: str | Annotated[tuple[str, ...], Listed] | None = Field(
         default=None,
         description="Where the source has it: a column of a table, an array; the field's name unless given.",

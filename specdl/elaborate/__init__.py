@@ -196,7 +196,8 @@ def _check_fields(spec: Spec, network: Network, fields: Mapping[str, TensorType]
             if given.rank == 4 and _fits(value.type, given):
                 height, width = value.type.shape[2:]
                 change = f"{value.name} = resize({value.name}): [{height}, {width}]"
-                help = f"bring the images to that size: `data: {{transforms: [{change}]}}`, or crop them"
+                help = f"bring both sides to that size among the transforms: `{change}` (one number sets the shorter "
+                help += "side alone), or crop them"
             diagnostics.add(
                 "E0204",
                 f"the input `{value.name}` is {value.type}, but the data gives {given}",

@@ -20,7 +20,7 @@ from specdl.ops.base import TypeRuleError
 from specdl.source import SpanTree
 from specdl.spec.declared import Section, instance, is_mapping, listing, named
 from specdl.spec.entries import Entry, parse_entry
-from specdl.spec.validate import show, validate
+from specdl.spec.validate import repair, show, validate
 
 
 class Split(Section):
@@ -191,8 +191,9 @@ def parse_data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | 
     if not is_mapping(value, spans, "data", diagnostics):
         return None
     section = validate(DataSection, value, spans, diagnostics, what="data", code="E0501")
-    if section is None:
-        return None
+    if section is None:  # what is right of it is checked all the same
+        value, spans, _ = repair(DataSection, value, spans)
+        section = DataSection.model_validate(value)
     source = _source(section, spans, diagnostics)
     wanted = _wanted(section.fields, spans.child("fields"), diagnostics)
     if source is None or wanted is None:

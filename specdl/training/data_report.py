@@ -18,7 +18,7 @@ from specdl.diagnostics import Diagnostics
 from specdl.ir.types import TensorType
 from specdl.spec.data import Data
 from specdl.spec.recipe import Recipe
-from specdl.training.examples import check_opened, divide, open_pipeline
+from specdl.training.examples import check_opened, divide, open_pipeline, open_source
 from specdl.training.model import Model
 
 CHANNELS = 8
@@ -148,7 +148,7 @@ def report(
 
     Raises `SpecError` where there is no data to look at.
     """
-    loaded = data.source.load()
+    loaded = open_source(data)
     steps = open_pipeline(data).evaluation
 
     def look(position: int) -> _Look | Bad:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -79,12 +79,21 @@ def check_opened(model: Model, data: Data, classes: Mapping[str, tuple[str, ...]
         check_classes(model.program, data, diagnostics, found)
 
 
+def open_source(data: Data) -> Stacked | Records:
+    """What the source gives. Raises `SpecError` at the place of the section `data`."""
+    try:
+        return data.source.load()
+    except SpecError as error:
+        placed = [item if item.span else replace(item, span=data.span) for item in error.diagnostics]
+        raise SpecError(placed, error.texts) from error
+
+
 def load(data: Data) -> tuple[Stacked | Records, Pipeline, list[Bad]]:
     """What the source gives, what is still to be done to it, and the examples that are to be left out.
 
     Examples from files are decoded here once and kept, where they are few enough. Raises `SpecError`.
     """
-    loaded, pipeline = data.source.load(), open_pipeline(data)
+    loaded, pipeline = open_source(data), open_pipeline(data)
     if isinstance(loaded, Stacked):
         return loaded, pipeline, []
     fixed, rest = pipeline.apart()

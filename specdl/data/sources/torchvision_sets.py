@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from specdl.data.examples import Records, Stacked
 from specdl.data.extras import require
@@ -15,13 +16,13 @@ from specdl.data.fields import Fields, FieldSpec
 from specdl.data.images import Unreadable, is_image, to_tensor
 from specdl.data.paths import FilePath
 from specdl.data.sources.base import DefaultSplit, Source
-from specdl.diagnostics import Diagnostic, SpecError
+from specdl.diagnostics import Diagnostic, SpecError, nearest
 from specdl.ir.types import TensorType
 from specdl.ops.base import TypeRuleError
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Set:
     """What is known of a data set: its images, how many classes, and how torchvision is asked for each part."""
 
     shape: tuple[int | str, ...]
@@ -33,47 +34,39 @@ _TRAIN: Mapping[str, Mapping[str, Any]] = {"train": {"train": True}, "test": {"t
 _SPLITS: Mapping[str, Mapping[str, Any]] = {"train": {"split": "train"}, "test": {"split": "test"}}
 _ANY = (3, "H", "W")
 
-_SETS: dict[str, _Known] = {
-    "MNIST": _Known((1, 28, 28), 10, _TRAIN),
-    "FashionMNIST": _Known((1, 28, 28), 10, _TRAIN),
-    "KMNIST": _Known((1, 28, 28), 10, _TRAIN),
-    "CIFAR10": _Known((3, 32, 32), 10, _TRAIN),
-    "CIFAR100": _Known((3, 32, 32), 100, _TRAIN),
-    "SVHN": _Known((3, 32, 32), 10, _SPLITS),
-    "STL10": _Known((3, 96, 96), 10, _SPLITS),
-    "GTSRB": _Known(_ANY, 43, _SPLITS),
-    "EuroSAT": _Known((3, 64, 64), 10, {"": {}}),
-    "OxfordIIITPet": _Known(_ANY, 37, {"train": {"split": "trainval"}, "test": {"split": "test"}}),
-    "Flowers102": _Known(
+_SETS: dict[str, _Set] = {
+    "MNIST": _Set((1, 28, 28), 10, _TRAIN),
+    "FashionMNIST": _Set((1, 28, 28), 10, _TRAIN),
+    "KMNIST": _Set((1, 28, 28), 10, _TRAIN),
+    "CIFAR10": _Set((3, 32, 32), 10, _TRAIN),
+    "CIFAR100": _Set((3, 32, 32), 100, _TRAIN),
+    "SVHN": _Set((3, 32, 32), 10, _SPLITS),
+    "STL10": _Set((3, 96, 96), 10, _SPLITS),
+    "GTSRB": _Set(_ANY, 43, _SPLITS),
+    "EuroSAT": _Set((3, 64, 64), 10, {"": {}}),
+    "OxfordIIITPet": _Set(_ANY, 37, {"train": {"split": "trainval"}, "test": {"split": "test"}}),
+    "Flowers102": _Set(
         _ANY, 102, {"train": {"split": "train"}, "validation": {"split": "val"}, "test": {"split": "test"}}
     ),
-    "DTD": _Known(_ANY, 47, {"train": {"split": "train"}, "validation": {"split": "val"}, "test": {"split": "test"}}),
-    "StanfordCars": _Known(_ANY, 196, _SPLITS),
-    "FGVCAircraft": _Known(
+    "DTD": _Set(_ANY, 47, {"train": {"split": "train"}, "validation": {"split": "val"}, "test": {"split": "test"}}),
+    "StanfordCars": _Set(_ANY, 196, _SPLITS),
+    "FGVCAircraft": _Set(
         _ANY, 100, {"train": {"split": "train"}, "validation": {"split": "val"}, "test": {"split": "test"}}
     ),
-    "Food101": _Known(_ANY, 101, _SPLITS),
-    "Caltech101": _Known(_ANY, 101, {"": {}}),
+    "Food101": _Set(_ANY, 101, _SPLITS),
+    "Caltech101": _Set(_ANY, 101, {"": {}}),
 }
 
-Name = Literal[
-    "MNIST",
-    "FashionMNIST",
-    "KMNIST",
-    "CIFAR10",
-    "CIFAR100",
-    "SVHN",
-    "STL10",
-    "GTSRB",
-    "EuroSAT",
-    "OxfordIIITPet",
-    "Flowers102",
-    "DTD",
-    "StanfordCars",
-    "FGVCAircraft",
-    "Food101",
-    "Caltech101",
-]
+
+def _known(value: Any) -> str:
+    if isinstance(value, str) and value in _SETS:
+        return value
+    close = nearest(str(value), _SETS) or nearest(str(value).upper(), _SETS)
+    words = f"`{close}`" if close else f"one of {', '.join(_SETS)}"
+    raise PydanticCustomError("set", "expected a data set of torchvision: {words}", {"words": words})
+
+
+Name = Annotated[str, PlainValidator(_known), WithJsonSchema({"enum": list(_SETS)})]
 
 
 class Torchvision(Source):

@@ -110,7 +110,7 @@ class ColorJitter(EachColour):
 
     def infer(self, type: TensorType) -> TensorType:
         if self.hue[1] > 0.5:
-            raise TypeRuleError("`hue` is at most 0.5, half a turn of the colour wheel", argument="hue")
+            raise TypeRuleError("turns the colour wheel by at most 0.5, which is half of it", argument="hue")
         return super().infer(type)
 
     def draw_one(self, image: torch.Tensor, generator: torch.Generator) -> Any:
@@ -179,7 +179,7 @@ class GaussianBlur(EachColour):
 
     def infer(self, type: TensorType) -> TensorType:
         if self.kernel_size % 2 == 0:
-            raise TypeRuleError("`kernel_size` is an odd number", argument="kernel_size")
+            raise TypeRuleError(f"needs an odd `kernel_size`, got {self.kernel_size}", argument="kernel_size")
         return super().infer(type)
 
     def evaluation(self) -> tuple[Transform, ...]:

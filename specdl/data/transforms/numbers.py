@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from specdl.data.fields import AnyDType
 from specdl.data.transforms.base import PAGE, Transform, require_image
-from specdl.ir.types import DType, TensorType
+from specdl.ir.types import TensorType
 from specdl.ops.base import TypeRuleError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class ToDtype(Transform):
     main: ClassVar[str | None] = "dtype"
     reference: ClassVar[str] = PAGE.format("ToDtype")
 
-    dtype: DType = Field(default="float32", description="The type.")
+    dtype: AnyDType = Field(default="float32", description="The type.")
     scale: bool = Field(
         default=False, description="Whether bytes from 0 to 255 become brightness from 0 to 1, and the other way round."
     )

@@ -133,7 +133,7 @@ class GaussianBlur(OpenCV):
 
 def _require_odd(*sizes: int) -> None:
     if any(size % 2 == 0 for size in sizes):
-        raise TypeRuleError("`ksize` is odd, so that the window has a middle", argument="ksize")
+        raise TypeRuleError("needs an odd `ksize`, so that the window has a middle", argument="ksize")
 
 
 class MedianBlur(OpenCV):
@@ -253,7 +253,7 @@ class AdaptiveThreshold(OpenCV):
 
     def infer(self, type: TensorType) -> TensorType:
         if self.block_size % 2 == 0:
-            raise TypeRuleError("`block_size` is odd, so that it has a middle", argument="block_size")
+            raise TypeRuleError("needs an odd `block_size`, so that it has a middle", argument="block_size")
         return super().infer(type)
 
     def operate(self, cv2: Any, image: np.ndarray) -> np.ndarray:
