@@ -258,8 +258,10 @@ def _compile(
         from specdl.analysis.classes import check_classes
         from specdl.analysis.metrics import check_metrics
         from specdl.analysis.soft_labels import check_training_types
+        from specdl.analysis.vocabularies import check_vocabularies, known_sizes
 
         check_classes(program, recipe.data, diagnostics)
+        check_vocabularies(program, recipe.data, known_sizes(recipe.data), diagnostics)
         check_training_types(program, recipe.data, diagnostics)
         check_metrics(program, recipe, recipe.data, diagnostics)
     if program is not None and recipe is not None:

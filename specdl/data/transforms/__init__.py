@@ -1,4 +1,4 @@
-"""Transforms of examples by their names in a spec: torchvision's v2 names, and OpenCV's behind `cv2.`."""
+"""Transforms of examples by their names in a spec: torchvision's v2 names, OpenCV's behind `cv2.`, and those of text."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from specdl.data.transforms.geometry import (
     RandomVerticalFlip,
     Resize,
 )
+from specdl.data.transforms.language import Blocks, MaskTokens, NextToken, Pack
 from specdl.data.transforms.mixing import Cutmix, Mixup
 from specdl.data.transforms.numbers import Binarize, Normalize, OneHot, ToDtype
 from specdl.data.transforms.opencv import OPENCV
+from specdl.data.transforms.text import Tokenize
 
 _ALL: tuple[type[Transform], ...] = (
     Resize,
@@ -51,6 +53,11 @@ _ALL: tuple[type[Transform], ...] = (
     ToDtype,
     Binarize,
     OneHot,
+    Tokenize,
+    NextToken,
+    Blocks,
+    Pack,
+    MaskTokens,
     *OPENCV,
 )
 
