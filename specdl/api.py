@@ -253,7 +253,8 @@ def _compile(
         recipe = parse_recipe(sections, spec.spans, diagnostics, [network.name for network in spec.networks])
     fields = None if recipe is None or recipe.data is None else recipe.data.fields
     measured = () if recipe is None else measured_values(recipe)
-    program = elaborate(elaborator, fields, measured)
+    texts = () if recipe is None or recipe.data is None else recipe.data.texts
+    program = elaborate(elaborator, fields, measured, texts)
     if program is not None and recipe is not None and recipe.data is not None:
         from specdl.analysis.classes import check_classes
         from specdl.analysis.metrics import check_metrics

@@ -36,7 +36,7 @@ def check_vocabularies(program: Program, data: Data, sizes: Mapping[int, int], d
     """
     from specdl.objectives.losses import Loss  # here, since a spec without data needs none
 
-    for step in program.steps:
+    for step in program.steps if sizes else ():
         function = program.functions[step.function]
         wanted = {
             value.name: data.vocabularies[value.name]
@@ -55,9 +55,7 @@ def check_vocabularies(program: Program, data: Data, sizes: Mapping[int, int], d
                 _add(node, data, field, wanted[field], f"`{node.name}` {what} {known:,} tokens", size, diagnostics)
 
 
-def _add(
-    node: Node, data: Data, field: str, tokenizer: int, message: str, size: int, diagnostics: Diagnostics
-) -> None:
+def _add(node: Node, data: Data, field: str, tokenizer: int, message: str, size: int, diagnostics: Diagnostics) -> None:
     entry = data.transforms[tokenizer]
     name = "num_embeddings" if hasattr(node.callee, "num_embeddings") else "out_features"
     diagnostics.add(

@@ -40,7 +40,8 @@ class Ragged:
 
     def rows(self) -> tuple[torch.Tensor, ...]:
         """The numbers of each example."""
-        return self.values.split(self.lengths.tolist())
+        found: tuple[torch.Tensor, ...] = self.values.split(self.lengths.tolist())  # type: ignore[no-untyped-call]
+        return found
 
     def owners(self) -> torch.Tensor:
         """The example that each value belongs to, `[total]`."""
@@ -126,7 +127,7 @@ class Ragged:
 
 @dataclass(frozen=True, slots=True)
 class Strings:
-    """Texts: one an example, or (with `offsets`) several: those of example i are `values[offsets[i]:offsets[i + 1]]`."""
+    """Texts: one an example, or several with `offsets`: those of example i are `values[offsets[i]:offsets[i + 1]]`."""
 
     values: Sequence[str]
     offsets: tuple[int, ...] | None = None
@@ -177,7 +178,9 @@ class Windows:
     def to(self, device: torch.device) -> Windows:
         """The same on a device."""
         documents = None if self.documents is None else self.documents.to(device)
-        return Windows(*(item.to(device) for item in (self.stream, self.starts, self.first, self.last)), documents)
+        return Windows(
+            self.stream.to(device), self.starts.to(device), self.first.to(device), self.last.to(device), documents
+        )
 
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from specdl.data.loading import bad_files, different_sizes, find_bad
 from specdl.data.pipeline import EVALUATION, Pipeline, Step, epoch_order, seed_of
 from specdl.diagnostics import Diagnostic, Span, SpecError
 
+
 class LazyExamples:
     """`Examples` (see examples.py) that are decoded when they are asked for.
 
@@ -111,9 +112,7 @@ class LazyExamples:
         except Unreadable as error:
             raise self._failed() from error
 
-    def _made(
-        self, make: Callable[[int], Columns], batches: Iterable[Sequence[int]]
-    ) -> Generator[Tensors, None, None]:
+    def _made(self, make: Callable[[int], Columns], batches: Iterable[Sequence[int]]) -> Generator[Tensors, None, None]:
         if not self._workers:
             for numbers in batches:
                 yield self._finish([make(number) for number in numbers])

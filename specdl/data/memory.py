@@ -60,7 +60,9 @@ class MemoryExamples:
         column = columns.get(field)
         if not isinstance(column, Ragged):
             help = "name a field whose length is known before training, and differs: the tokens that `tokenize` made"
-            raise SpecError([Diagnostic("E0565", f"`bucket` needs the lengths of `{field}` before training", help=help)])
+            raise SpecError(
+                [Diagnostic("E0565", f"`bucket` needs the lengths of `{field}` before training", help=help)]
+            )
         return column.lengths.cpu()[positions]
 
     @property

@@ -41,7 +41,10 @@ FilePath = Annotated[str, _MARK, _RESOLVE]
 
 
 FilePaths = Annotated[
-    str | tuple[str, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value), _MARK, _RESOLVE
+    str | tuple[str, ...],
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    _MARK,
+    _RESOLVE,
 ]
 """Several files or folders, or a pattern of their names."""
 

@@ -124,8 +124,9 @@ POOL = 64
 
 def _bucketed(order: torch.Tensor, lengths: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
     """Positions in an order in which those of a batch have about one length; whole batches are then shuffled."""
-    pools = [pool[lengths[pool].argsort(stable=True)] for pool in order.split(POOL * size)]
-    batches = torch.cat(pools).split(size)
+    pools = [order[start : start + POOL * size] for start in range(0, len(order), POOL * size)]
+    joined = torch.cat([pool[lengths[pool].argsort(stable=True)] for pool in pools])
+    batches = [joined[start : start + size] for start in range(0, len(joined), size)]
     whole = len(order) // size
     shuffled = torch.randperm(whole, generator=generator).tolist()
     return torch.cat([*(batches[at] for at in shuffled), *batches[whole:]])

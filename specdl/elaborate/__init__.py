@@ -85,11 +85,15 @@ def _lists(value: Any) -> Any:
 
 
 def elaborate(
-    elaborator: Elaborator, fields: Mapping[str, TensorType] | None = None, measured: Collection[str] = ()
+    elaborator: Elaborator,
+    fields: Mapping[str, TensorType] | None = None,
+    measured: Collection[str] = (),
+    texts: Collection[str] = (),
 ) -> Program | None:
     """The program of a spec, or None after mistakes.
 
-    `fields` are the types of a batch's fields, where known; `measured` names the values that metrics read.
+    `fields` are the types of a batch's fields, where known; `measured` names the values that metrics read; `texts` the
+    fields of text, which no network takes.
     """
     spec, diagnostics = elaborator.spec, elaborator.diagnostics
     networks = Models(elaborator).all()
@@ -106,7 +110,7 @@ def elaborate(
 
         made = Steps(elaborator, networks, fields or {}, measured)
         if spec.steps is None:
-            steps = _supervised(made, networks, fields)
+            steps = _supervised(made, networks, fields, texts)
         elif fields is not None and whole:
             steps = made.all(spec.steps)
         if spec.sample is not None and whole:
@@ -137,7 +141,7 @@ def elaborate(
 
 
 def _supervised(
-    made: Steps, networks: Mapping[str, Network], fields: Mapping[str, TensorType] | None
+    made: Steps, networks: Mapping[str, Network], fields: Mapping[str, TensorType] | None, texts: Collection[str]
 ) -> tuple[Step, ...]:
     """The step that `loss` and `losses` are short for; none where there are none, or after a mistake."""
     spec, diagnostics = made.spec, made.diagnostics
@@ -150,7 +154,7 @@ def _supervised(
         return ()
     for network in networks.values():
         if fields is not None:
-            _check_fields(spec, network, fields, diagnostics)
+            _check_fields(spec, network, fields, texts, diagnostics)
         return made.supervised(network, fields is not None)
     return ()
 
@@ -177,12 +181,22 @@ def _root(spec: Spec) -> FunctionDraft:
     return FunctionDraft(spec.name, spec.name, "network", spec.spans.key("layers"))
 
 
-def _check_fields(spec: Spec, network: Network, fields: Mapping[str, TensorType], diagnostics: Diagnostics) -> None:
+def _check_fields(
+    spec: Spec, network: Network, fields: Mapping[str, TensorType], texts: Collection[str], diagnostics: Diagnostics
+) -> None:
     """Each input of the network takes the field of its name; their types must agree."""
     for value in network.draft.inputs:
         span = network.spec.spans.child("inputs").key(value.name)
         given = fields.get(value.name)
-        if given is None:
+        if given is None and value.name in texts:
+            diagnostics.add(
+                "E0313",
+                f"the field `{value.name}` of the data is text, which no network takes",
+                span,
+                help=f"make numbers of it: `data: {{transforms: [{value.name} = tokenize({value.name}): characters]}}`",
+                notes=[Note("the data source is here", spec.spans.at("data"))],
+            )
+        elif given is None:
             listing = ", ".join(f"`{name}`" for name in fields)
             diagnostics.add(
                 "E0313",

@@ -99,9 +99,7 @@ class Chain:
             arguments, spans = made
         elif choose(name, table, entry.operator.span, self.diagnostics, what="transform") is None:
             return
-        transform = instance(
-            name, arguments, entry.operator.span, spans, table, "transform", self.diagnostics, folders
-        )
+        transform = instance(name, arguments, entry.operator.span, spans, table, "transform", self.diagnostics, folders)
         if transform is None:
             return
         if not entry.inputs or not entry.targets:
@@ -109,7 +107,9 @@ class Chain:
                 "E0503",
                 f"`{name}` needs the fields that it reads and those that it writes",
                 entry.span,
-                help=f"write `image = {name}(image)`" if not _of_text(transform) else f"write `tokens = {name}(tokens)`",
+                help=f"write `image = {name}(image)`"
+                if not _of_text(transform)
+                else f"write `tokens = {name}(tokens)`",
             )
             return
         when = When(True, False) if batch else self.when(entry)

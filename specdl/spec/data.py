@@ -153,10 +153,11 @@ class Data:
 
     `raw` are the source's own fields, `fields` those of a batch behind the transforms, `training_fields` those
     behind the batch transforms too. `texts` are the fields of text that no transform made numbers of, which no network
-    takes; `vocabularies` say, for each field of tokens, which of the `transforms` made them. `paths` are the files and folders that the section names, absolute, by where
-    they stand in the spec (or, where a source is named with its defaults alone, all its arguments). `given_split`
-    says whether the spec has a `split`; `on_bad` is the share of examples that may be skipped; `sampler` the field
-    whose classes are drawn equally often.
+    takes; `vocabularies` say, for each field of tokens, which of the `transforms` made them. `paths` are the files and
+    folders that the section names, absolute, by where they stand in the spec (or, where a source is named with its
+    defaults alone, all its arguments). `given_split` says whether the spec has a `split`; `on_bad` is the share of
+    examples that may be skipped; `sampler` the field whose classes are drawn equally often, `bucket` the one whose
+    lengths decide which examples share a batch.
     """
 
     source: Source
@@ -178,15 +179,12 @@ class Data:
     training_fields: Mapping[str, TensorType] = field(default_factory=dict)
     paths: Mapping[tuple[Any, ...], Any] = field(default_factory=dict)
 
-
     @property
     def paddings(self) -> dict[str, int | float]:
         """The fields that a batch is padded in, with what fills them up where the source gives them."""
         wanted = self.source.wanted
         return {
-            name: wanted[name].padding if name in wanted else 0
-            for name, type in self.fields.items()
-            if is_ragged(type)
+            name: wanted[name].padding if name in wanted else 0 for name, type in self.fields.items() if is_ragged(type)
         }
 
 

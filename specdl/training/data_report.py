@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from specdl.data.examples import Records, Stacked
+from specdl.data.columns import one
+from specdl.data.examples import Bad, Records, Stacked
 from specdl.data.images import Unreadable
-from specdl.data.loading import Bad, each
+from specdl.data.loading import each
 from specdl.data.pipeline import EVALUATION, seed_of
 from specdl.diagnostics import Diagnostics
 from specdl.ir.types import TensorType
@@ -200,11 +201,9 @@ def report(
 def example(loaded: Stacked | Records, position: int) -> dict[str, Any]:
     """One example as the source gives it, its fields with a batch axis of 1. Raises `Unreadable`."""
     if isinstance(loaded, Stacked):
-        return {name: tensor[position : position + 1] for name, tensor in loaded.fields.items()}
-    return {
-        name: value[None] if isinstance(value, torch.Tensor) else [value]
-        for name, value in loaded.get(position).items()
-    }
+        chosen = torch.tensor([position])
+        return {name: column.index_select(0, chosen) for name, column in loaded.fields.items()}
+    return {name: one(value) for name, value in loaded.get(position).items()}
 
 
 def name_of(loaded: Stacked | Records, position: int) -> str:
@@ -273,7 +272,7 @@ def _problems(
 ) -> Iterable[str]:
     """What stands in the way of training, or makes its measures wrong, in sentences."""
     diagnostics = Diagnostics()
-    check_opened(model, data, classes, diagnostics)
+    check_opened(model, data, classes, {}, diagnostics)
     yield from (item.message for item in diagnostics.items)
     if len(bad) > count * data.on_bad:
         yield f"{len(bad):,} of {count:,} examples can't be read"

@@ -87,12 +87,18 @@ def _opened(recipe: Recipe, data: Data, device: torch.device, folder: Path | Non
     return Opened(examples, classes, tuple(skipped), tokenizers)
 
 
-def check_opened(model: Model, data: Data, opened: Opened, diagnostics: Diagnostics) -> None:
-    """Records where the data turned out to have more classes than a loss scores, or more tokens than a network knows."""
-    found = {name: names for name, names in opened.classes.items() if data.source.classes(name) is None}
+def check_opened(
+    model: Model,
+    data: Data,
+    classes: Mapping[str, tuple[str, ...]],
+    tokenizers: Tokenizers,
+    diagnostics: Diagnostics,
+) -> None:
+    """Records where the data has more classes than a loss scores, or its text more tokens than the network knows."""
+    found = {name: names for name, names in classes.items() if data.source.classes(name) is None}
     if found:
         check_classes(model.program, data, diagnostics, found)
-    sizes = {at: made.vocabulary.size for at, made in opened.tokenizers.items()}
+    sizes = {at: made.vocabulary.size for at, made in tokenizers.items()}
     check_vocabularies(model.program, data, sizes, diagnostics)
 
 
@@ -105,9 +111,7 @@ def open_source(data: Data) -> Stacked | Records:
         raise SpecError(placed, error.texts) from error
 
 
-def load(
-    data: Data, folder: Path | None = None
-) -> tuple[Stacked | Records, Pipeline, list[Bad], Tokenizers]:
+def load(data: Data, folder: Path | None = None) -> tuple[Stacked | Records, Pipeline, list[Bad], Tokenizers]:
     """What the source gives, what is still to be done to it, the examples that are left out, and the tokenizers.
 
     Examples from files are decoded here once and kept, where they are few enough. Raises `SpecError`.

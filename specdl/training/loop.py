@@ -108,7 +108,7 @@ class _Loop:
         self.opened = open_data(recipe, data, engine.device, resume)
         self.examples = self.opened.examples
         diagnostics = Diagnostics()
-        check_opened(model, data, self.opened, diagnostics)
+        check_opened(model, data, self.opened.classes, self.opened.tokenizers, diagnostics)
         diagnostics.raise_if_failed()
         self.batch_size = data.batch_size
         self.scorer = Scorer(

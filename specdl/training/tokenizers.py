@@ -41,9 +41,7 @@ def tokenizer_files(data: Data) -> dict[int, str]:
     return {at: f"{name}.{FILE}" for at, name in names.items()}
 
 
-def make_tokenizers(
-    data: Data, loaded: Stacked | Records, parts: Mapping[str, torch.Tensor]
-) -> dict[int, Tokenizer]:
+def make_tokenizers(data: Data, loaded: Stacked | Records, parts: Mapping[str, torch.Tensor]) -> dict[int, Tokenizer]:
     """The tokenizers of the transforms, their vocabularies made from the training part. Raises `SpecError`."""
     found: dict[int, Tokenizer] = {}
     for at, transform in makers(data).items():
@@ -54,7 +52,9 @@ def make_tokenizers(
         try:
             found[at] = kind.make(texts)
         except SpecError as error:
-            raise SpecError([Diagnostic(item.code, item.message, span, help=item.help) for item in error.diagnostics]) from error
+            raise SpecError(
+                [Diagnostic(item.code, item.message, span, help=item.help) for item in error.diagnostics]
+            ) from error
     return found
 
 

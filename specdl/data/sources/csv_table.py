@@ -82,7 +82,7 @@ class Csv(Source):
     )
     quotes: bool | None = Field(
         default=None,
-        description="Whether `\"` around a cell is no part of it, so that it may hold the delimiter; true unless it is a tab.",
+        description='Whether `"` around a cell is no part of it, so that it may hold the delimiter; not with tabs.',
     )
     root: FilePath | None = Field(default=None, description="What paths in the table are relative to.")
 
@@ -172,8 +172,8 @@ class Csv(Source):
         text = read_bytes(self.file).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
         limit = csv.field_size_limit(LONGEST)
         try:
-            quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
-            reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+            lines = io.StringIO(text, newline="")
+            reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE)
             for row in reader:
                 if row:
                     yield reader.line_num, tuple(row)

@@ -13,7 +13,7 @@ from specdl.ir.types import STRING
 
 
 class Pairs(Csv):
-    """Lines of two texts with a tab between them: the fields `source` and `target`, from the first column and the second.
+    """Lines of two texts with a tab between them: the fields `source` and `target`, the first column and the second.
 
     `fields` may name them otherwise, or take other columns: `{english: {shape: [], dtype: string, column: "0"}}`.
     """

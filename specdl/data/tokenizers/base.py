@@ -14,6 +14,7 @@ from specdl.data.columns import Ragged, Strings, concatenate
 from specdl.data.tokenizers.vocabulary import Vocabulary
 from specdl.diagnostics import Diagnostic, SpecError
 
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """Texts as numbers. `segments` tells the texts of a pair apart (0, 1); `words` is which word of its example each

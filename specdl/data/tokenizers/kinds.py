@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -109,9 +109,7 @@ class Bytes(Trained):
 
     def known(self) -> Vocabulary | None:
         tokens, special = byte_tokens(), self.special_tokens()
-        return vocabulary_of(
-            [*tokens, *special], {token: len(tokens) + number for number, token in enumerate(special)}
-        )
+        return vocabulary_of([*tokens, *special], {token: len(tokens) + number for number, token in enumerate(special)})
 
     def make(self, texts: Sequence[str]) -> Tokenizer:
         from specdl.data.tokenizers.plain import ByteTokenizer

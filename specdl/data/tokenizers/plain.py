@@ -101,7 +101,12 @@ class ByteTokenizer(Plain):
 
     def parts(self) -> dict[str, Any]:
         return {
-            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
+            "pre_tokenizer": {
+                "type": "ByteLevel",
+                "add_prefix_space": False,
+                "trim_offsets": False,
+                "use_regex": False,
+            },
             "model": {
                 "type": "BPE",
                 "dropout": None,

@@ -92,7 +92,7 @@ def special_tokens(roles: Sequence[str], sentinels: int, *, brackets: bool = Fal
 
 
 def read_vocabulary(text: str) -> Vocabulary | None:
-    """The vocabulary of a `tokenizer.json` by reading the text alone, None where that doesn't tell. Raises `ValueError`."""
+    """The vocabulary of a `tokenizer.json` from its text alone, None where that doesn't tell. Raises `ValueError`."""
     try:
         data = json.loads(text)
         vocabulary = data["model"]["vocab"]
@@ -110,4 +110,14 @@ def read_vocabulary(text: str) -> Vocabulary | None:
         return None
 
 
-__all__ = ["BYTES", "NAMES", "ROLES", "SENTINEL", "Vocabulary", "byte_tokens", "read_vocabulary", "special_tokens", "vocabulary_of"]
+__all__ = [
+    "BYTES",
+    "NAMES",
+    "ROLES",
+    "SENTINEL",
+    "Vocabulary",
+    "byte_tokens",
+    "read_vocabulary",
+    "special_tokens",
+    "vocabulary_of",
+]

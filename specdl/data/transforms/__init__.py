@@ -1,4 +1,4 @@
-"""Transforms of examples by their names in a spec: torchvision's v2 names, OpenCV's behind `cv2.`, and those of text."""
+"""Transforms of examples by their names in a spec: torchvision's v2 names, those of text, OpenCV's behind `cv2.`."""
 
 from __future__ import annotations
 

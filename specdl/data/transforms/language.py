@@ -226,7 +226,7 @@ class Pack(OfTokens):
 
 
 def packed(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Which texts share a row: the longest first, each into the row that it fills best. No text is longer than a row."""
+    """Which texts share a row: the longest first, each into the row that it fills best. None is longer than a row."""
     rows: list[list[int]] = []
     # The rows by what is left in them; the bits of a number say for which amounts there are some.
     by_rest: dict[int, list[int]] = {}
@@ -280,7 +280,9 @@ class MaskTokens(OfTokens):
 
     def infer_fields(self, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
         if self.mask + self.random_share > 1:
-            raise TypeRuleError("`mask` and `random` are shares of the hidden tokens, at most 1 together", argument="random")
+            raise TypeRuleError(
+                "`mask` and `random` are shares of the hidden tokens, at most 1 together", argument="random"
+            )
         tokens = _one(types, self.name)
         return tokens, tokens
 
@@ -310,7 +312,9 @@ class MaskTokens(OfTokens):
         special = torch.zeros(max(self.vocabulary.size, 1), dtype=torch.bool, device=tokens.device)
         special[list(self.vocabulary.special)] = True
         ordinary = ~special[tokens]
-        counts = torch.zeros(len(column), dtype=torch.int64, device=tokens.device).index_add_(0, owners, ordinary.long())
+        counts = torch.zeros(len(column), dtype=torch.int64, device=tokens.device).index_add_(
+            0, owners, ordinary.long()
+        )
         wanted = (counts * self.probability).round().long().clamp(min=1).minimum(counts)
         # The order of the tokens of each text by random numbers; special ones come last.
         keys = torch.rand(len(tokens), generator=generator, dtype=torch.float64).to(tokens.device)

@@ -57,7 +57,9 @@ def require_tokens(type: TensorType, position: int = 0) -> TensorType:
     """Guards a field of token numbers, `[N, T]`."""
     if type.text:
         help = "make numbers of it first: `tokens = tokenize(text): characters`"
-        raise TypeRuleError(f"expects numbers of tokens [N, T] int64, got {type}, which is text", help=help, input=position)
+        raise TypeRuleError(
+            f"expects numbers of tokens [N, T] int64, got {type}, which is text", help=help, input=position
+        )
     if type.rank != 2 or type.dtype not in ("int64", "int32"):
         raise TypeRuleError(f"expects numbers of tokens [N, T] int64, got {type}", input=position)
     return type.with_dtype("int64")
@@ -145,7 +147,7 @@ class Tokenize(OfTokens):
 
 
 def _tagged(words: Ragged, tags: Any, offsets: Sequence[int]) -> Ragged:
-    """Each word's tag at its first token, -100 elsewhere. Raises `SpecError` where an example has more or fewer tags."""
+    """Each word's tag at its first token, -100 elsewhere. Raises `SpecError` where words and tags differ in number."""
     import torch
 
     from specdl.data.columns import as_ragged
