@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -22,14 +21,16 @@ from specdl.backends.diagram.model import Drawing
 from specdl.backends.diagram.pipeline import Stage, draw_pipeline
 from specdl.backends.diagram.render import render_drawing
 from specdl.catalogue import SPEC, Example, Explanation, everything
+from specdl.data.fields import FieldSpec
 from specdl.data.sources import SOURCES
-from specdl.data.transforms import TRANSFORMS
+from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS
 from specdl.objectives.losses import LOSSES
 from specdl.objectives.metrics import METRICS
 from specdl.objectives.optimizers import OPTIMIZERS
 from specdl.objectives.schedulers import SCHEDULERS
 from specdl.ops import all_ops
 from specdl.ops.base import Op
+from specdl.reference import arguments
 from specdl.spec.data import DataSection
 from specdl.spec.recipe import Train
 from specdl.spec.schema import schema_text
@@ -147,15 +148,15 @@ def operators() -> str:
         "",
         " · ".join(f"[{family}](#{family})" for family in families)
         + " · [losses](#losses) · [optimizers](#optimizers) · [schedulers](#schedulers) · [metrics](#metrics)"
-        + " · [data](#data) · [transforms](#transforms) · [train](#train)",
+        + " · [data](#data) · [transforms](#transforms) · [batch transforms](#batch-transforms) · [train](#train)",
     ]
     for family, ops in families.items():
         out += ["", f"## {family}"]
         for op in sorted(ops, key=lambda item: item.operator):
-            out += section(op.operator, op, main=op.main, inputs=op.inputs, outputs=op.outputs, link=op.reference)
+            out += section(op.operator, op, inputs=op.inputs, outputs=op.outputs, link=op.reference)
     out += ["", "## losses", "", "Losses are operators over values and the data's fields; non-scalars are averaged."]
     for name, loss in sorted(LOSSES.items()):
-        out += section(name, loss, main=loss.main, inputs=loss.inputs, link=loss.reference)
+        out += section(name, loss, inputs=loss.inputs, link=loss.reference)
     groups: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("optimizers", OPTIMIZERS),
         ("schedulers", SCHEDULERS),
@@ -164,14 +165,19 @@ def operators() -> str:
     for title, table in groups:
         out += ["", f"## {title}"]
         for name, cls in sorted(table.items()):
-            out += section(name, cls, main=getattr(cls, "main", None))
-    out += ["", "## data", "", *arguments(DataSection, None)]
+            out += section(name, cls)
+    out += ["", "## data", "", *argument_rows(DataSection), "", "### fields"]
+    out += ["", "What one example is: a shape without the batch (`image: [3, H, W]`), or a mapping.", ""]
+    out += argument_rows(FieldSpec)
     for name, cls in sorted(SOURCES.items()):
-        out += section(name, cls, main=getattr(cls, "main", None))
+        out += section(name, cls)
     out += ["", "## transforms"]
     for name, cls in sorted(TRANSFORMS.items()):
-        out += section(name, cls, main=getattr(cls, "main", None))
-    out += ["", "## train", "", *arguments(Train, None)]
+        out += section(name, cls)
+    out += ["", "## batch transforms", "", "They run on whole batches, while training."]
+    for name, cls in sorted(BATCH_TRANSFORMS.items()):
+        out += section(name, cls)
+    out += ["", "## train", "", *argument_rows(Train)]
     return "\n".join(out) + "\n"
 
 
@@ -179,7 +185,6 @@ def section(
     name: str,
     cls: type[BaseModel],
     *,
-    main: str | None = None,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     link: str = "",
@@ -192,56 +197,18 @@ def section(
     if link:
         label = "PyTorch" if "pytorch.org" in link else "reference"
         head.append(f"[{label}]({link})")
-    return ["", f"### {name}", text, *(["", " · ".join(head)] if head else []), *arguments(cls, main)]
+    return ["", f"### {name}", text, *(["", " · ".join(head)] if head else []), *argument_rows(cls)]
 
 
-def arguments(cls: type[BaseModel], main: str | None) -> list[str]:
+def argument_rows(cls: type[BaseModel]) -> list[str]:
     """The table of a class's fields."""
-    if not cls.model_fields:
-        return []
-    rows = ["", "| argument | type | default | |", "| --- | --- | --- | --- |"]
-    schema = cls.model_json_schema(by_alias=True)
-    for name, field in cls.model_fields.items():
-        shown = field.alias or name
-        property = schema["properties"].get(shown, {})
-        default = "" if field.is_required() else f"`{plain(field.get_default(call_default_factory=True))}`"
-        label = f"**{shown}**" if field.is_required() else shown
-        mark = " *(main)*" if name == main else ""
-        rows.append(f"| {label}{mark} | {kind(property)} | {default} | {field.description or ''} |")
-    return rows
-
-
-def plain(value: Any) -> str:
-    """A default as YAML writes it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, BaseModel):
-        given = {name: plain(getattr(value, name)) for name in type(value).model_fields}
-        return "{" + ", ".join(f"{name}: {item}" for name, item in given.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(plain, value)) + "]"
-    if isinstance(value, float):
-        return re.sub(r"e-0", "e-", repr(value))
-    return str(getattr(value, "name", value))
-
-
-def kind(schema: Mapping[str, Any]) -> str:
-    """A type in a few words, from its JSON Schema."""
-    if "$ref" in schema:
-        return "mapping"
-    if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(kind(item) for item in schema["anyOf"]))
-    if "enum" in schema:
-        return ", ".join(f"`{item}`" for item in schema["enum"])
-    if "const" in schema:
-        return f"`{schema['const']}`"
-    name = schema.get("type", "any")
-    if name == "array":
-        return "list"
-    words = {"integer": "integer", "number": "number", "boolean": "true/false", "string": "word", "object": "mapping"}
-    return words.get(str(name), str(name))
+    rows = []
+    for item in arguments(cls):
+        label = f"**{item.name}**" if item.required else item.name
+        mark = " *(main)*" if item.main else ""
+        default = "" if item.default is None else f"`{item.default}`"
+        rows.append(f"| {label}{mark} | {item.type} | {default} | {item.description} |")
+    return ["", "| argument | type | default | |", "| --- | --- | --- | --- |", *rows] if rows else []
 
 
 def errors() -> str:
@@ -275,6 +242,7 @@ GROUPS = {
     "E06": "Runs",
     "E07": "Several networks and training steps",
     "E08": "ONNX and pictures",
+    "E09": "Weights from elsewhere",
     "W00": "Warnings",
 }
 """The headings of the catalogue's files."""

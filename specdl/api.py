@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specdl.analysis.cost import Cost, total_cost
+from specdl.analysis.unused import warn_of_unused
 from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
 from specdl.elaborate import bind_sections, elaborate
 from specdl.ir.program import Program, same_layers
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from specdl.backends.torch_load import StepFunction
     from specdl.data.inference import Inference
     from specdl.spec.recipe import Recipe
+    from specdl.spec.weights import Weights
     from specdl.training.loop import Run
 
 
@@ -41,6 +43,7 @@ class Model:
     recipe: Recipe | None
     params: Mapping[str, Any]
     warnings: tuple[Diagnostic, ...] = ()
+    weights: Mapping[str, Weights] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -59,6 +62,11 @@ class Model:
     def input_names(self) -> tuple[str, ...]:
         """The network's inputs, in the order of `forward`."""
         return tuple(value.name for value in self.program.main.inputs)
+
+    @property
+    def required_inputs(self) -> tuple[str, ...]:
+        """Those of the network's inputs that can't be left out."""
+        return tuple(value.name for value in self.program.main.inputs if not value.optional)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -82,11 +90,21 @@ class Model:
 
         return emit_torch(self.program).text
 
-    def module(self, network: str | None = None) -> nn.Module:
-        """A fresh `nn.Module` of a network (the first, unless named), initialised from torch's current seed."""
+    def module(self, network: str | None = None, *, weights: bool = True) -> nn.Module:
+        """An `nn.Module` of a network (the first, unless named), initialised from torch's current seed.
+
+        Where the spec's `weights` name a file it is loaded, unless `weights` is False. Raises `SpecError` where it
+        doesn't fit.
+        """
         from specdl.backends.torch_load import load_module
 
-        return load_module(self.program.only(network))
+        module = load_module(self.program.only(network))
+        chosen = network or next(iter(self.program.networks))
+        if weights and chosen in self.weights:
+            from specdl.weights.load import load_weights_of
+
+            load_weights_of(self.weights[chosen], self.program, module, chosen)
+        return module
 
     def modules(self) -> dict[str, nn.Module]:
         """Fresh modules of all networks, by name."""
@@ -108,14 +126,15 @@ class Model:
         verify: bool = True,
         opset: int | None = None,
         network: str | None = None,
+        without: Collection[str] = (),
         inference: Inference | None = None,
     ) -> Verification:
         """Writes ONNX with the weights of `module` (fresh ones unless given), and compares it with the module.
 
-        `network` names one of several; the first unless given. `inference` is how it is used on files, as the spec's
-        data has it unless given (a run knows the names of its classes); it becomes the file's metadata, and a file
-        beside it with `.json` behind its name. Raises `SpecError` when ONNX Runtime's outputs differ
-        from PyTorch's by more than the tolerance.
+        `network` names one of several; the first unless given. Its optional inputs are inputs of the file, but for
+        those in `without`. `inference` is how it is used on files, as the spec's data has it unless given (a run knows
+        the names of its classes); it becomes the file's metadata, and a file beside it with `.json` behind its name.
+        Raises `SpecError` when ONNX Runtime's outputs differ from PyTorch's by more than the tolerance.
         """
         from specdl.backends.onnx import export_onnx
 
@@ -127,7 +146,9 @@ class Model:
             inference = inference_of(self)
         notes = {} if inference is None else inference.metadata()
         beside = None if inference is None else inference.text()
-        return export_onnx(program, module, path, verify=verify, opset=opset, metadata=notes, sidecar=beside)
+        return export_onnx(
+            program, module, path, verify=verify, opset=opset, without=without, metadata=notes, sidecar=beside
+        )
 
     def diagram(self, path: str | Path, **options: Any) -> Path:
         """Draws a network (`network`, else the first) or a step (`step`) as .svg, .png or .dot."""
@@ -143,7 +164,12 @@ class Model:
         from specdl.spec.resolved import resolved_files
 
         data = None if self.recipe is None else self.recipe.data
-        return resolved_files(self.spec, {} if data is None else data.paths)
+        paths: dict[tuple[Any, ...], Any] = {} if data is None else dict(data.paths)
+        for network, weights in self.weights.items():
+            names = [weights.absolute(*item) for item in weights.loads]
+            place = ("weights", network, "load") if self.spec.several else ("weights", "load")
+            paths[place] = names[0] if len(names) == 1 else names
+        return resolved_files(self.spec, paths)
 
     def bound_text(self) -> str:
         """The spec as one file: its variant chosen, what it extends and imports in it, all files' parameters bound.
@@ -246,6 +272,7 @@ def _compile(
         diagnostics.raise_if_failed()
         return Library(spec)
     elaborator, sections = bind_sections(spec, diagnostics)
+    given = {key: sections.pop(key) for key in ("weights", "freeze", "budget") if key in sections}
     recipe: Recipe | None = None
     if sections:
         from specdl.spec.recipe import measured_values, parse_recipe
@@ -269,10 +296,34 @@ def _compile(
         from specdl.analysis.optimizers import check_optimizers
 
         check_optimizers(program, recipe, spec.spans, diagnostics)
+    weights: dict[str, Weights] = {}
+    if program is not None and given:
+        from specdl.elaborate.given import bind_weights, freeze
+
+        weights = bind_weights(given.get("weights"), spec, program, diagnostics)
+        program = freeze(given.get("freeze"), spec, program, diagnostics)
+        _check_budget(given.get("budget"), spec, program, elaborator.sizes, diagnostics)
     diagnostics.raise_if_failed()
     assert program is not None
+    frozen = program.frozen
+    program = run_passes(program)
+    warn_of_unused(program, spec, diagnostics)
     warnings = tuple(item for item in diagnostics.sorted() if item.severity == "warning")
-    return Model(spec, run_passes(program), recipe, dict(elaborator.params), warnings)
+    program = replace(program, frozen=frozen)
+    return Model(spec, program, recipe, dict(elaborator.params), warnings, weights)
+
+
+def _check_budget(data: Any, spec: Spec, program: Program, bounds: Mapping[str, Any], diagnostics: Diagnostics) -> None:
+    """Compares the networks with the section `budget`."""
+    if data is None or diagnostics.failed:
+        return
+    from specdl.analysis.budget import check_budget
+    from specdl.spec.budget import parse_budget
+
+    budget = parse_budget(data, spec.spans.child("budget"), diagnostics)
+    if budget is not None:
+        largest = {name: most for name, (_, most) in bounds.items() if most is not None}
+        check_budget(program, budget, largest, diagnostics)
 
 
 def train(

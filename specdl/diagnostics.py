@@ -157,6 +157,15 @@ def _order(span: Span | None) -> tuple[str, int, int]:
     return ("", 0, 0) if span is None else (span.file, span.line, span.column)
 
 
+def human(number: int | float, unit: str = "") -> str:
+    """A count as people write it: 512, 4,096, 11.69 M, 4.09 GB."""
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if number >= max(size, 1e4):
+            digits = 2 if number < 100 * size else 1
+            return f"{number / size:.{digits}f} {prefix}{unit}"
+    return f"{number:,} {unit}".rstrip()
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known name that looks most like `word`, or None when none is close."""
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)

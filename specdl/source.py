@@ -220,7 +220,8 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             found = self.anchors.get(str(event.anchor))
             if found is None:
-                self._fail("E0006", f"there is no anchor `&{event.anchor}` above this alias", event)
+                help = f'a value that begins with `*` is an alias in YAML; as text it is quoted: `"*{event.anchor}"`'
+                self._fail("E0006", f"there is no anchor `&{event.anchor}` above this alias", event, help=help)
                 raise AssertionError
             self._count(found.nodes, event)
             return found.data, SpanTree(self._span(event), found.spans.keys, found.spans.children)

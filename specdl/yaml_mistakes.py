@@ -299,6 +299,11 @@ def _stray(text: _Text, place: _Place) -> Diagnostic | None:
     before, letter = line[: place.column], line[place.column : place.column + 1]
     if not before.strip() or before.strip() == "-":
         return None
+    opened = re.match(r"\s*(?:- +)?(?P<key>[A-Za-z_]\w*)\s+(?P<bracket>[{\[])", line)
+    if letter in "}]" and opened is not None:
+        where = text.span(place.line, opened.start("key"), len(opened.group("key")))
+        help = f"write `{opened.group('key')}: {line[opened.start('bracket') :].strip()}`"
+        return Diagnostic("E0153", f"`{opened.group('key')}` has no colon", where, help=help)
     if letter in "}]":
         return Diagnostic("E0152", f"this `{letter}` closes nothing", _at(text, place), help="remove it")
     if before.rstrip().endswith(('"', "'")):

@@ -30,6 +30,13 @@ def test_errors(path: Path, update: bool) -> None:
     compare(path.with_suffix(".err"), render(error.value.diagnostics, {path.name: text}) + "\n", update)
 
 
+@pytest.mark.parametrize("path", cases("warnings"), ids=lambda path: path.stem)
+def test_warnings(path: Path, update: bool) -> None:
+    text = path.read_text(encoding="utf-8")
+    model = compile_source(parse_text(text, path.name))
+    compare(path.with_suffix(".err"), render(model.warnings, {path.name: text}) + "\n", update)
+
+
 @pytest.mark.parametrize("path", cases("language"), ids=lambda path: path.stem)
 def test_language(path: Path, update: bool) -> None:
     model = compile_source(parse_text(path.read_text(encoding="utf-8"), path.name))
@@ -79,6 +86,12 @@ def test_networks(path: Path, update: bool) -> None:
     model = compile_source(parse_text(path.read_text(encoding="utf-8"), path.name))
     compare(path.with_suffix(".py"), model.source(), update)
     compare(path.with_suffix(".dot"), emit_dot(model.program), update)
+
+
+@pytest.mark.parametrize("path", cases("text"), ids=lambda path: path.stem)
+def test_language_models(path: Path, update: bool) -> None:
+    """BERT, Llama and T5: the source, and the picture as it is drawn."""
+    test_networks(path, update)
 
 
 @pytest.mark.parametrize("path", cases("diagrams"), ids=lambda path: path.stem)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from specdl.diagnostics import Span
 from specdl.ir.dims import Dim, evaluate
+from specdl.ir.given import with_inputs
 from specdl.ir.program import Function, Node, Program
-from specdl.ir.state import find
+from specdl.ir.state import find, parameter_keys
 from specdl.ir.types import TensorType
 from specdl.ops.base import Op
 
@@ -31,6 +32,7 @@ class CostRow:
     flops: Dim
     span: Span
     depth: int
+    trainable_parameters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,16 @@ class _Total:
 
 
 def cost(program: Program, sizes: Mapping[str, int] | None = None, network: str | None = None) -> Cost:
-    """The cost of a network at inference; `sizes` gives the symbols' values, `N` is 1 unless given."""
+    """The cost of a network at inference; `sizes` gives the symbols' values, `N` is 1 unless given.
+
+    Optional inputs are given.
+    """
+    program = with_inputs(program)
     total = _function(program, program.network(network), _known(sizes), {})
+    still = sum(frozen_sizes(program, network).values())
     origin = program.origins.get(network or next(iter(program.networks)))
     fixed = origin is not None and (origin.frozen or origin.average_of is not None)
-    return Cost(total.parameters, 0 if fixed else total.parameters, total.flops, total.bytes, total.activations)
+    return Cost(total.parameters, 0 if fixed else total.parameters - still, total.flops, total.bytes, total.activations)
 
 
 def total_cost(program: Program, sizes: Mapping[str, int] | None = None) -> Cost:
@@ -82,9 +89,29 @@ def cost_rows(
     program: Program, sizes: Mapping[str, int] | None = None, network: str | None = None
 ) -> tuple[CostRow, ...]:
     """The cost of every layer, in order, one row for each call: this grows with the depth, `cost` doesn't."""
+    program = with_inputs(program)
     rows: list[CostRow] = []
     _rows(program, program.network(network), _known(sizes), {}, "", 0, rows)
-    return tuple(rows)
+    origin = program.origins.get(network or next(iter(program.networks)))
+    if origin is not None and (origin.frozen or origin.average_of is not None):
+        return tuple(rows)
+    below: dict[str, int] = {}
+    for name, size in frozen_sizes(program, network).items():
+        steps = name.split(".")
+        for end in range(1, len(steps) + 1):
+            path = ".".join(steps[:end])
+            below[path] = below.get(path, 0) + size
+    return tuple(replace(row, trainable_parameters=row.parameters - below.get(row.path, 0)) for row in rows)
+
+
+def frozen_sizes(program: Program, network: str | None = None) -> dict[str, int]:
+    """The frozen parameters of a network, by name, with their numbers of elements."""
+    name = network or next(iter(program.networks))
+    frozen = program.frozen.get(name)
+    if not frozen:
+        return {}
+    known = parameter_keys(program.functions, program.network(name))
+    return {key: math.prod(known[key][1].weight.shape) for key in known if key in frozen}
 
 
 def node_cost(program: Program, node: Node, types: Mapping[str, TensorType]) -> tuple[int, Dim]:
@@ -110,7 +137,7 @@ def _function(program: Program, function: Function, sizes: Mapping[str, Dim], to
             size += part.bytes
             flops = flops + part.flops
             activations = activations + part.activations
-        for elements, bytes in _tied(program, function).values():
+        for elements, bytes in tied_weights(program, function).values():
             parameters -= elements
             size -= bytes
         found = totals[function.key] = _Total(parameters, flops, size, activations)
@@ -147,7 +174,7 @@ def _weights(op: Op, types: list[TensorType]) -> tuple[int, int]:
     return parameters, size
 
 
-def _tied(program: Program, function: Function) -> dict[str, tuple[int, int]]:
+def tied_weights(program: Program, function: Function) -> dict[str, tuple[int, int]]:
     """Of each key below a function that it ties to another: the parameters and bytes that are no further ones."""
     found: dict[str, tuple[int, int]] = {}
     for tie in function.ties:
@@ -174,7 +201,7 @@ def _rows(
     `tied` are keys below it that a function around it ties to others, with their parameters.
     """
     types = function.types()
-    tied = {**(tied or {}), **{alias: elements for alias, (elements, _) in _tied(program, function).items()}}
+    tied = {**(tied or {}), **{alias: elements for alias, (elements, _) in tied_weights(program, function).items()}}
     for node in function.nodes:
         part = _node(program, node, types, sizes, totals)
         inner = {key.partition(".")[2]: size for key, size in tied.items() if key.partition(".")[0] == node.name}

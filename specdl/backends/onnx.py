@@ -6,7 +6,7 @@ Only what the inference outputs need is written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ from onnx import helper, numpy_helper
 
 from specdl.backends.onnx_file import write_model
 from specdl.backends.onnx_graph import Graph, free_name
-from specdl.diagnostics import Diagnostic, SpecError
+from specdl.diagnostics import Diagnostic, SpecError, did_you_mean
+from specdl.ir.given import with_inputs
 from specdl.ir.program import Function, Program
 from specdl.ir.state import aliases, stored
 from specdl.ops.base import Op
@@ -36,10 +37,18 @@ EXTERNAL_DATA_BYTES = 1_500_000_000
 
 
 def emit_onnx(
-    program: Program, state: Mapping[str, Any], *, network: str | None = None, opset: int = OPSET
+    program: Program,
+    state: Mapping[str, Any],
+    *,
+    network: str | None = None,
+    opset: int = OPSET,
+    without: Collection[str] = (),
 ) -> onnx.ModelProto:
-    """The ONNX model of a network with the weights of `state` (numpy arrays by `state_dict` key)."""
-    model, weights = _emit(program, state, network, opset)
+    """The ONNX model of a network with the weights of `state` (numpy arrays by `state_dict` key).
+
+    ONNX decides when it is written which optional inputs there are: all but those in `without`.
+    """
+    model, weights = _emit(with_inputs(program, without), state, network, opset)
     _add_weights(model, weights)
     return model
 
@@ -126,12 +135,14 @@ def export_onnx(
     *,
     verify: bool = True,
     opset: int | None = None,
+    without: Collection[str] = (),
     metadata: Mapping[str, str] | None = None,
     sidecar: str | None = None,
 ) -> Verification:
     """Writes the ONNX file of a module, checked and compared with it before it takes its name.
 
-    `metadata` goes into the file; `sidecar` is the text of a file beside it, of its name and `.json`.
+    Optional inputs of the network are inputs of the file, but for those in `without`. `metadata` goes into the file;
+    `sidecar` is the text of a file beside it, of its name and `.json`.
 
     Raises `SpecError` when the module isn't this program's or ONNX Runtime's outputs differ from its own,
     `EnvironmentFailure` when the file can't be written. Whatever is raised, no file was written or changed.
@@ -143,6 +154,9 @@ def export_onnx(
     if opset not in OPSETS:
         help = f"choose one from {OPSETS[0]} to {OPSETS[-1]}"
         raise SpecError([Diagnostic("E0804", f"ONNX opset {opset} can't be written", help=help)])
+    names = [value.name for value in program.main.inputs]
+    _check_optional(program.main, without)
+    program = with_inputs(program, without)
     tensors = module.state_dict()
     _check_state(program, tensors)
     state = {key: value.detach().cpu().numpy() for key, value in tensors.items()}
@@ -156,11 +170,21 @@ def export_onnx(
             onnx.save_model(model, file, save_as_external_data=True, location=f"{file.name}.weights")
         else:
             write_model(file, model, weights)
-        report = verify_onnx(file, module, program) if verify else None
+        report = verify_onnx(file, module, program, names) if verify else None
     if report is None:
         return Verification(str(path), opset, len(model.graph.node), None, False, ())
     error, sizes = report
     return Verification(str(path), opset, len(model.graph.node), error, error is not None, sizes)
+
+
+def _check_optional(function: Function, without: Collection[str]) -> None:
+    """Raises `SpecError` for an input that can't be left out."""
+    optional = [value.name for value in function.inputs if value.optional]
+    for name in without:
+        if name not in optional:
+            listing = ", ".join(f"`{item}`" for item in optional)
+            help = did_you_mean(name, optional) or (f"optional are {listing}" if optional else "none is optional")
+            raise SpecError([Diagnostic("E0367", f"the network has no optional input `{name}`", help=help)])
 
 
 def _check_state(program: Program, state: Mapping[str, Tensor]) -> None:

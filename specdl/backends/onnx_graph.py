@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from specdl.ir.dims import Dim, FloorDiv, SymDim
+from specdl.ir.dims import Dim, FloorDiv, SymDim, multiple
 from specdl.ir.types import DType, TensorType
 
 ONNX_TYPES: dict[str, int] = {
@@ -53,8 +53,8 @@ class Graph:
     types: dict[str, TensorType] = field(default_factory=dict)
     path: str = ""
     owner: str = ""
-    sources: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """Where each symbol's size is read: a graph input and its axis."""
+    sources: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    """Where each symbol's size is read: a graph input, its axis, and how many times the size that is."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """The keys of tied weights, and under which key each is stored."""
     _constants: dict[Any, str] = field(default_factory=dict)
@@ -167,8 +167,10 @@ class Graph:
         symbol = SymDim((((atom,), 1),))
         found = self._dims.get(symbol)
         if found is None:
-            name, axis = self.sources[atom]
+            name, axis, factor = self.sources[atom]
             (found,) = self.node("Shape", [name], start=axis, end=axis + 1)
+            if factor > 1:
+                (found,) = self.node("Div", [found, self.constant([factor], "int64")])
             self._dims[symbol] = found
         return found
 
@@ -183,10 +185,9 @@ class Graph:
         self._names.add(name)
         self.types[name] = type
         for axis, dim in enumerate(type.shape):
-            if isinstance(dim, SymDim) and len(dim.terms) == 1 and dim == SymDim(((dim.terms[0][0], 1),)):
-                (atom,) = dim.terms[0][0] if len(dim.terms[0][0]) == 1 else (None,)
-                if isinstance(atom, str):
-                    self.sources.setdefault(atom, (name, axis))
+            counted = multiple(dim)
+            if counted is not None and counted[1] < self.sources.get(counted[0], ("", 0, counted[1] + 1))[2]:
+                self.sources[counted[0]] = name, axis, counted[1]
 
     def finish(
         self, name: str, inputs: Sequence[str], outputs: Sequence[tuple[str, str, TensorType]], names: Mapping[str, str]

@@ -55,11 +55,14 @@ class Verification:
     sizes: tuple[Sizes, ...]
 
 
-def verify_onnx(path: str | Path, module: nn.Module, program: Program) -> tuple[float | None, tuple[Sizes, ...]]:
+def verify_onnx(
+    path: str | Path, module: nn.Module, program: Program, inputs: Sequence[str] | None = None
+) -> tuple[float | None, tuple[Sizes, ...]]:
     """The largest absolute difference between file and module, and the sizes that were compared.
 
-    None where every output draws random numbers. Raises `SpecError` past the tolerance, or when PyTorch or
-    ONNX Runtime can't run the model.
+    `inputs` are those of the module, where the program has no longer all of them: these are optional. None where every
+    output draws random numbers. Raises `SpecError` past the tolerance, or when PyTorch or ONNX Runtime can't run the
+    model.
     """
     try:
         onnx.checker.check_model(str(path), full_check=True)
@@ -72,7 +75,7 @@ def verify_onnx(path: str | Path, module: nn.Module, program: Program) -> tuple[
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        cases = _cases(module, program)
+        cases = _cases(module, program, inputs or [value.name for value in program.main.inputs])
         errors = [error for case in cases for error in _compare(session, case, random)]
     finally:
         for part, training in modes.items():
@@ -98,29 +101,58 @@ class _Case:
     outputs: Sequence[Any]
 
 
-def _cases(module: nn.Module, program: Program) -> list[_Case]:
+def _cases(module: nn.Module, program: Program, names: Sequence[str]) -> list[_Case]:
     """Two batch sizes and two values of every other symbol: the first pair that the module can take.
 
     A convolution needs more rows than its kernel, a table of positions has an end.
     """
-    symbols = sorted(symbols_of(dim for value in program.main.inputs for dim in value.type.shape) - {"N"})
-    pairs = _PAIRS if symbols else _PAIRS[:1]
-    first_error: Exception | None = None
+    dims = [dim for value in program.main.inputs for dim in value.type.shape]
+    bounds = {atom: (getattr(atom, "low", None), getattr(atom, "high", None)) for atom in symbols_of(dims) - {"N"}}
+    pairs = _pairs(bounds)
+    first: tuple[Exception, Sizes] | None = None
     for pair in pairs:
-        try:
-            return [
-                _case(
-                    module,
-                    program,
-                    {"N": 1 + 2 * seed, **{name: of(place) for place, name in enumerate(symbols)}},
-                    seed,
-                )
-                for seed, of in enumerate(pair)
-            ]
-        except Exception as error:  # noqa: BLE001 - whatever PyTorch raises on sizes that don't fit
-            first_error = first_error or error
-    message = f"PyTorch can't run the model to compare with: {first_error}"
-    raise SpecError([Diagnostic("E0805", message, help="export without verifying if this is meant")]) from first_error
+        cases: list[_Case] = []
+        for seed, lengths in enumerate(pair):
+            sizes = {"N": 1 + 2 * seed, **lengths}
+            try:
+                cases.append(_case(module, program, names, sizes, seed))
+            except Exception as error:  # noqa: BLE001 - whatever PyTorch raises on sizes that don't fit
+                first = first or (error, sizes)
+                break
+        else:
+            return cases
+    assert first is not None
+    reason, where = first
+    declared = len(pairs) == 1 and len(where) > 1
+    message = f"PyTorch can't run the model to compare with at {_listing(where)}: {reason}"
+    help = "narrow the bounds under `sizes`" if declared else "export without verifying if this is meant"
+    raise SpecError([Diagnostic("E0805", message, help=help)]) from reason
+
+
+def _pairs(bounds: Mapping[str, tuple[int | None, int | None]]) -> list[tuple[dict[str, int], dict[str, int]]]:
+    """Two values for each symbol, to be tried in turn; of declared sizes those at their bounds, as far as that pays."""
+    found: list[tuple[dict[str, int], dict[str, int]]] = []
+    declared = {name: _within(low, high) for name, (low, high) in bounds.items() if low is not None}
+    free = sorted(set(bounds) - set(declared))
+    for first, second in _PAIRS if free else _PAIRS[:1]:
+        small = {name: first(place) for place, name in enumerate(free)}
+        large = {name: second(place) for place, name in enumerate(free)}
+        for name, (least, most) in declared.items():
+            small[name], large[name] = least, most
+        found.append((small, large))
+    return found
+
+
+MOST_VERIFIED = 512
+"""A longer sequence tells nothing more, and attention takes its square."""
+
+
+def _within(low: int, high: int | None) -> tuple[int, int]:
+    """The least value of a declared size, and the most or something well above the least."""
+    beyond = 2 * low + 7
+    if high is None or (high > MOST_VERIFIED and beyond < high):
+        return low, beyond
+    return low, high
 
 
 _PAIRS: tuple[tuple[Callable[[int], int], Callable[[int], int]], ...] = (
@@ -135,13 +167,13 @@ _PAIRS: tuple[tuple[Callable[[int], int], Callable[[int], int]], ...] = (
 """Sizes of the symbol at a position: odd ones, multiples of 8 and 64, small, large, and half a second of sound."""
 
 
-def _case(module: nn.Module, program: Program, sizes: Sizes, seed: int) -> _Case:
+def _case(module: nn.Module, program: Program, names: Sequence[str], sizes: Sizes, seed: int) -> _Case:
     generator = torch.Generator().manual_seed(seed)
     rows = _rows(program)
     inputs = {value.name: _random(value.type, sizes, rows, generator) for value in program.main.inputs}
     device = next((tensor.device for tensor in (*module.parameters(), *module.buffers())), torch.device("cpu"))
     with torch.no_grad():
-        made = module(*(value.to(device) for value in inputs.values()))
+        made = module(*(inputs[name].to(device) if name in inputs else None for name in names))
     outputs = [made] if isinstance(made, Tensor) else list(made)
     return _Case(
         sizes,

@@ -9,16 +9,19 @@ import importlib
 import io
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import specdl
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 COMMANDS: dict[str, str] = {
     "init": "Begin a project from a template.",
     "check": "Check specs and tell every mistake in them.",
-    "explain": "Explain the code of an error.",
+    "explain": "Explain the code of an error, or a word of the language.",
     "fmt": "Format specs in place, comments kept.",
     "show": "Print a spec as one file, or its typed IR.",
     "diff": "Compare two architectures layer by layer.",
@@ -30,7 +33,9 @@ COMMANDS: dict[str, str] = {
     "eval": "Measure a trained run.",
     "predict": "Run a trained model on files.",
     "export": "Write verified ONNX.",
+    "weights": "Compare a file of weights with a network, before loading.",
     "zoo": "List, show and copy the specs that come with specdl.",
+    "completion": "Print the script by which a shell completes specdl.",
     "schema": "Write the JSON Schema of the language, for editors.",
 }
 """Commands and their one-line help; the module `specdl.cli.<name>` holds a command `command`."""
@@ -47,7 +52,18 @@ class _Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"specdl.cli.{cmd_name}").command
         command.short_help = COMMANDS[cmd_name]
+        if ctx.resilient_parsing:  # a shell asks for completions
+            from specdl.cli.completing import add_completers
+
+            add_completers(command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """The names of the commands, none of them imported."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return found or [item for item in super().shell_complete(ctx, incomplete) if item.value.startswith("-")]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from specdl.diagnostics import Diagnostic, SpecError, render
+from specdl.diagnostics import Diagnostic, SpecError, human, render
 
 if TYPE_CHECKING:
     from specdl.api import Model
@@ -150,10 +150,4 @@ def print_json(value: Mapping[str, Any]) -> None:
     click.echo(json.dumps(value))
 
 
-def human(number: int | float, unit: str = "") -> str:
-    """A count as people write it: 512, 4,096, 11.69 M, 4.09 GB."""
-    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if number >= max(size, 1e4):
-            digits = 2 if number < 100 * size else 1
-            return f"{number / size:.{digits}f} {prefix}{unit}"
-    return f"{number:,} {unit}".rstrip()
+__all__ = ["human"]

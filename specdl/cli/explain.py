@@ -1,25 +1,31 @@
-"""`specdl explain`: what a code means, with a wrong spec and the mended one."""
+"""`specdl explain`: what a code means, with a wrong spec and the mended one; what a word of the language takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from specdl.catalogue import SPEC, Example, Explanation, everything, explain, nearest_code
 from specdl.cli.common import json_option, print_json
 
+if TYPE_CHECKING:
+    from specdl.reference import ArgumentEntry, Word
+
 
 @click.command("explain")
-@click.argument("code", required=False)
+@click.argument("word", required=False)
 @json_option
-def command(code: str | None, as_json: bool) -> None:
-    """Explain the CODE of an error or warning; without one, list all codes.
+def command(word: str | None, as_json: bool) -> None:
+    """Explain a WORD: the code of an error, an operator, a loss, an optimizer, …; without one, list all codes.
 
-    Example: specdl explain E0204
+    Example: specdl explain conv2d
     """
-    if code is None:
+    if word is None:
         listed = list(everything())
         if as_json:
             print_json({"codes": [{"code": entry.code, "title": entry.title} for entry in listed]})
@@ -27,15 +33,74 @@ def command(code: str | None, as_json: bool) -> None:
         for entry in listed:
             click.echo(f"{entry.code}  {entry.title}")
         return
-    found = explain(code.upper())
-    if found is None:
-        close = nearest_code(code)
-        hint = f"did you mean {close}?" if close else "`specdl explain` lists all codes"
-        raise click.UsageError(f"there is no code '{code}'; {hint}")
-    if as_json:
-        print_json(_json(found))
+    found = explain(word.upper())
+    if found is not None:
+        if as_json:
+            print_json(_json(found))
+        else:
+            click.echo("\n".join(_text(found)))
         return
-    click.echo("\n".join(_text(found)))
+    from specdl.reference import explain_word
+
+    words = explain_word(word)
+    if not words:
+        raise click.UsageError(_unknown(word))
+    if as_json:
+        print_json({"words": [asdict(item) for item in words]})
+        return
+    click.echo("\n\n\n".join("\n".join(_word(item)) for item in words))
+
+
+def _unknown(word: str) -> str:
+    if re.fullmatch(r"[EWew]?\d+", word):
+        return f"there is no code '{word}'; did you mean {nearest_code(word)}?"
+    from specdl.reference import word_names
+    from specdl.spec.habits import operator_help
+
+    help = operator_help(word, word_names())
+    return f"'{word}' is no code and no word of the language; " + (help or "`specdl explain` lists all codes")
+
+
+# ---- words -------------------------------------------------------------------------------------------
+
+
+def _word(word: Word) -> Iterator[str]:
+    yield f"{word.name}: {word.kind}"
+    yield ""
+    yield word.description
+    facts = []
+    if word.inputs is not None:
+        facts.append(f"inputs: {', '.join(word.inputs) or 'none'}")
+    if word.outputs != ("output",):
+        facts.append(f"outputs: {', '.join(word.outputs)}")
+    if word.link:
+        facts.append(word.link)
+    if facts:
+        yield ""
+        yield from facts
+    if word.arguments:
+        yield ""
+        yield from _table(word.arguments)
+    yield ""
+    yield "example:"
+    yield ""
+    yield from _indented(word.example)
+
+
+def _table(arguments: Sequence[ArgumentEntry]) -> Iterator[str]:
+    """The arguments in columns; what they mean stands beneath where a line would be too long."""
+    rows = [(item.name, item.type.replace("`", ""), item.default or "required") for item in arguments]
+    heads = ("argument", "type", "default")
+    widths = [min(max(len(row[column]) for row in (heads, *rows)), 28) for column in range(3)]
+    yield "  ".join(f"{head:{width}}" for head, width in zip(heads, widths, strict=True)).rstrip()
+    for item, row in zip(arguments, rows, strict=True):
+        line = "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True))
+        meaning = item.description + (" The main argument: it may stand alone behind the colon." if item.main else "")
+        yield line.rstrip()
+        yield from textwrap.wrap(meaning, 96, initial_indent="    ", subsequent_indent="    ")
+
+
+# ---- codes -------------------------------------------------------------------------------------------
 
 
 def _text(entry: Explanation) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,6 +16,7 @@ from specdl.cli.common import import_root_option, json_option, load_model, load_
 @click.option("--variant", metavar="NAME", help="Use this variant of the spec.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the ONNX file.")
 @click.option("--network", metavar="NAME", help="Which of several networks; the first unless given.")
+@click.option("--without", multiple=True, metavar="INPUT", help="Leave this optional input out of the file.")
 @click.option("--opset", type=click.IntRange(18, 23), help="ONNX opset; 20 unless given.")
 @click.option("--no-verify", is_flag=True, help="Don't compare the file with PyTorch in ONNX Runtime.")
 @import_root_option
@@ -25,6 +27,7 @@ def command(
     variant: str | None,
     output: str,
     network: str | None,
+    without: tuple[str, ...],
     opset: int | None,
     no_verify: bool,
     as_json: bool,
@@ -48,7 +51,8 @@ def command(
 
         torch.manual_seed(0 if model.recipe is None else model.recipe.train.seed)
         module, inference = model.module(network), None
-    result = model.export_onnx(output, module, verify=not no_verify, opset=opset, network=network, inference=inference)
+    options: dict[str, Any] = {"opset": opset, "network": network, "without": without, "inference": inference}
+    result = model.export_onnx(output, module, verify=not no_verify, **options)
     if as_json:
         print_json(
             {

@@ -54,7 +54,13 @@ def _network_json(program: Program, name: str) -> dict[str, Any]:
         "trainable_parameters": total.trainable_parameters,
         "flops": _number(total.flops),
         "inputs": [
-            {"name": item.name, "shape": _shape(item.type.shape), "dtype": item.type.dtype} for item in network.inputs
+            {
+                "name": item.name,
+                "shape": _shape(item.type.shape),
+                "dtype": item.type.dtype,
+                **({"optional": True} if item.optional else {}),
+            }
+            for item in network.inputs
         ],
         "outputs": [
             {"name": name, "shape": _shape(type.shape), "dtype": type.dtype}
@@ -66,6 +72,7 @@ def _network_json(program: Program, name: str) -> dict[str, Any]:
                 "operator": row.operator,
                 "output_shape": _shape(row.type.shape),
                 "parameters": row.parameters,
+                "trainable_parameters": row.trainable_parameters,
                 "flops": _number(row.flops),
                 "line": row.span.line,
             }
@@ -110,7 +117,7 @@ def _network_text(program: Program, network: str | None, title: str, depth: int 
                 f"{stem}{branch}{row.path.rsplit('.', 1)[-1]}",
                 row.title,
                 str(row.type),
-                f"{row.parameters:,}" if row.parameters else "",
+                _parameters(row),
                 flops if row.flops else "",
             )
         )
@@ -119,7 +126,8 @@ def _network_text(program: Program, network: str | None, title: str, depth: int 
     if on_terminal(sys.stdout):  # the operator gives way, so that no line is broken
         excess = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
         widths[1] -= max(0, min(excess, widths[1] - len(heads[1])))
-    inputs = ", ".join(f"{value.name} {value.type}" for value in program.network(network).inputs)
+    values = program.network(network).inputs
+    inputs = ", ".join(f"{value.name} {value.type}{' (optional)' if value.optional else ''}" for value in values)
     yield f"{title}: {inputs}"
     yield _row(heads, widths)
     yield "─" * (sum(widths) + 2 * (len(widths) - 1))
@@ -127,6 +135,15 @@ def _network_text(program: Program, network: str | None, title: str, depth: int 
         yield _row(line, widths)
     yield "─" * (sum(widths) + 2 * (len(widths) - 1))
     yield _totals(cost(program, network=network))
+
+
+def _parameters(row: Any) -> str:
+    """A row's parameters, and whether they are frozen."""
+    if not row.parameters:
+        return ""
+    frozen = row.parameters - row.trainable_parameters
+    mark = "" if not frozen else " frozen" if frozen == row.parameters else " partly"
+    return f"{row.parameters:,}{mark}"
 
 
 def _totals(cost: Cost) -> str:

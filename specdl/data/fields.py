@@ -63,7 +63,15 @@ def _words(value: Any) -> str | tuple[str, ...] | None:
     raise PydanticCustomError("words", "expected a word or a list of words")
 
 
-_WORDS = WithJsonSchema({"type": ["string", "array", "null"], "items": {"type": ["string", "integer"]}, "minItems": 1})
+_WORDS = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1},
+            {"type": "null"},
+        ]
+    }
+)
 Words = Annotated[str | tuple[str, ...] | None, PlainValidator(_words), _WORDS]
 _MARK, _RESOLVE = path_unless("imagenet")
 

@@ -61,7 +61,7 @@ def read_image(path: str | Path, type: TensorType) -> torch.Tensor:
 
 
 def read_packed(path: str | Path, type: TensorType) -> torch.Tensor:
-    """The same as it is kept in memory: as bytes, where the file has bytes; `unpack` makes brightness of them."""
+    """The same as it is kept in memory: a picture of bytes as `[H, W, C]`, which `unpack` makes the field's numbers."""
     with _opened(path) as image:
         return _packed(image, type)
 
@@ -70,10 +70,14 @@ def unpack(packed: torch.Tensor, type: TensorType) -> torch.Tensor:
     """What `read_packed` gave as the field's own numbers."""
     import torch
 
-    dtype = getattr(torch, type.dtype)
-    if type.floating and packed.dtype == torch.uint8:
-        return packed.to(dtype) / 255
-    return packed.to(dtype)
+    if not _shows_colour(type) or packed.dtype != torch.uint8:
+        return packed
+    planes = packed.permute(2, 0, 1)
+    if not type.floating:
+        return planes.contiguous()
+    # One pass over memory, which is most of what decoding costs behind the decoder itself.
+    found = torch.empty(planes.shape, dtype=getattr(torch, type.dtype))
+    return torch.div(planes, 255, out=found)
 
 
 def to_tensor(image: Pillow.Image, type: TensorType) -> torch.Tensor:
@@ -88,12 +92,20 @@ def _packed(image: Pillow.Image, type: TensorType) -> torch.Tensor:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         tensor = _brightness(image, type) if _shows_colour(type) else _numbers(image, type)
-    _check_size(tensor, type)
+    _check_size(size_of(tensor, type), type)
     return tensor
 
 
-def _check_size(tensor: torch.Tensor, type: TensorType) -> None:
-    found, wanted = tensor.shape[-2:], type.shape[-2:]
+def size_of(packed: torch.Tensor, type: TensorType) -> tuple[int, int]:
+    """Height and width of what `read_packed` gave."""
+    import torch
+
+    height, width = packed.shape[:2] if _shows_colour(type) and packed.dtype == torch.uint8 else packed.shape[-2:]
+    return int(height), int(width)
+
+
+def _check_size(found: tuple[int, int], type: TensorType) -> None:
+    wanted = type.shape[-2:]
     if any(isinstance(size, int) and size != got for size, got in zip(wanted, found, strict=True)):
         raise Unreadable(f"is {found[0]} × {found[1]} (height × width), not {wanted[0]} × {wanted[1]}")
 
@@ -178,13 +190,15 @@ def _brightness(image: Pillow.Image, type: TensorType) -> torch.Tensor:
         tensor = (wide / 65535 if type.floating else wide.round()).expand(min(channels, 3), -1, -1)
         if channels == 4:
             tensor = torch.cat([tensor, torch.full_like(tensor[:1], 1 if type.floating else 255)])
-        return tensor.to(torch.float32 if type.floating else torch.uint8).contiguous()
+        if type.floating:
+            return tensor.to(getattr(torch, type.dtype)).contiguous()
+        return tensor.to(torch.uint8).permute(1, 2, 0).contiguous()
     if image.mode == "F":
         raise Unreadable("holds floating-point numbers, whose range isn't known")
     if channels != 4 and image.has_transparency_data:
         image = _on_white(image)
     pixels = _pixels(image if image.mode == _MODES[channels] else image.convert(_MODES[channels]))
-    return pixels[None] if pixels.dim() == 2 else pixels.permute(2, 0, 1).contiguous()
+    return pixels.unsqueeze(2) if pixels.dim() == 2 else pixels
 
 
 def _on_white(image: Pillow.Image) -> Pillow.Image:

@@ -9,7 +9,7 @@ import torch
 
 from specdl.data.columns import Strings
 from specdl.data.examples import Bad
-from specdl.data.images import Unreadable, inspect_image, read_packed, unpack
+from specdl.data.images import Unreadable, inspect_image, read_packed, size_of, unpack
 from specdl.ir.dims import SymDim
 from specdl.ir.types import TensorType
 
@@ -98,7 +98,8 @@ class FileRecords:
         """Sizes with one name are one size: an image and its mask. Raises `Unreadable`."""
         sizes: dict[str, tuple[int, str]] = {}
         for name in self._files:
-            for size, got in zip(self._types[name].shape[1:], found[name].shape, strict=True):
+            type = self._types[name]
+            for size, got in zip(type.shape[-2:], size_of(found[name], type), strict=True):
                 if isinstance(size, SymDim):
                     wanted, other = sizes.setdefault(str(size), (got, name))
                     if wanted != got:

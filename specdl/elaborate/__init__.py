@@ -17,7 +17,7 @@ from specdl.elaborate.drafts import FunctionDraft, freeze
 from specdl.elaborate.elaborator import Elaborator
 from specdl.elaborate.models import Models, Network
 from specdl.elaborate.scopes import EntryScope, Frame, Poisoned
-from specdl.ir.dims import BATCH, SymDim
+from specdl.ir.dims import BATCH, Dim, SymDim, extent, multiple
 from specdl.ir.program import Function, Program, Step
 from specdl.ir.types import TensorType
 from specdl.spec.file import Spec
@@ -188,6 +188,8 @@ def _check_fields(
     for value in network.draft.inputs:
         span = network.spec.spans.child("inputs").key(value.name)
         given = fields.get(value.name)
+        if given is None and value.optional:
+            continue
         if given is None and value.name in texts:
             diagnostics.add(
                 "E0313",
@@ -222,10 +224,19 @@ def _check_fields(
 
 
 def _fits(given: TensorType, wanted: TensorType) -> bool:
-    """Whether data of one type can be an input of another; a symbol takes any size."""
+    """Whether data of one type can be an input of another; a symbol takes any size within its bounds."""
     return given.rank == wanted.rank and all(
-        a == b or (isinstance(b, SymDim) and b != BATCH) for a, b in zip(given.shape, wanted.shape, strict=True)
+        a == b or (isinstance(b, SymDim) and b != BATCH and _size_fits(a, b))
+        for a, b in zip(given.shape, wanted.shape, strict=True)
     )
+
+
+def _size_fits(given: Dim, wanted: SymDim) -> bool:
+    counted = multiple(wanted)
+    low, high = extent(wanted)
+    if isinstance(given, SymDim):
+        return True
+    return low <= given <= high and (counted is None or given % counted[1] == 0)
 
 
 def _check_unreached(elaborator: Elaborator, reached: Collection[str]) -> None:

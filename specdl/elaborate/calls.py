@@ -8,25 +8,27 @@ from __future__ import annotations
 import math
 import re
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
-from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, freeze, localize
+from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Presence, Ref, freeze, localize
+from specdl.elaborate.elsewhere import layer_below
 from specdl.elaborate.hints import ValueHint
 from specdl.elaborate.initial import layer_rules
 from specdl.elaborate.reserved import why_reserved
 from specdl.elaborate.resolver import Resolver
-from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Home, Poisoned, Site
+from specdl.elaborate.scopes import ABSENT, Abandoned, Absent, Bound, Frame, Home, Parted, Poisoned, Site
 from specdl.elaborate.shapes import Tracer, type_advice
+from specdl.elaborate.sizes import check_sizes
 from specdl.ir.dims import too_complicated
-from specdl.ir.program import Function
+from specdl.ir.program import Function, Guard
 from specdl.ir.state import parameter_keys
 from specdl.ir.types import TensorType
 from specdl.ops import OPERATORS
 from specdl.ops.base import Op, TypeRuleError, Weight
-from specdl.ops.compute import Compute, ComputeError, parse_compute
+from specdl.ops.compute import Compute, ComputeError, fits, parse_compute
 from specdl.source import SpanTree
 from specdl.spec.entries import LEVELS, STRUCTURAL, Entry
 from specdl.spec.expressions import ExpressionError, never_closes, pieces
@@ -39,6 +41,8 @@ _PATH = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+)+")
 _NUMBERED = re.compile(r"\.__(\d+)")
 
 _TWICE = "say what each is called: `outputs: {first: value, second: value}`"
+
+_ALWAYS = "what a network or block gives, it always gives: make a value for the other case too"
 
 MAX_NESTING = 64
 MAX_STEPS = 300_000
@@ -138,11 +142,12 @@ class Calls(Resolver):
                 listed = "" if entry.inputs is None else f"({', '.join(str(item.value) for item in entry.inputs)})"
                 help = f"`{name}` is a layer; to run it again, write `call{listed}: {name}`"
             raise self.fail(site.frame, "E0205", f"there is no operator or block `{name}`", name_span, help=help)
+        op: Op | None = None
         try:
             op = self.operator(cls, name, arguments, spans, site)
         finally:
             # The inputs are looked up even where an argument is wrong, so that both mistakes are told.
-            inputs = self.operator_inputs(cls, name, entry, site)
+            inputs = self.operator_inputs(cls, name, entry, site, op)
         return self.emit(entry, op, inputs, own_name, spans, site)
 
     def unknown_callable_help(self, name: str, entry: Entry, arguments: Any, spec: Spec) -> str | None:
@@ -180,21 +185,36 @@ class Calls(Resolver):
         """Calls the whole network of an imported spec."""
         raise NotImplementedError
 
-    def operator_inputs(self, cls: type[Op], name: str, entry: Entry, site: Site) -> list[Ref | None]:
-        """The inputs of an operator; one that makes a tensor from nothing takes batch and device of a value here."""
+    def operator_inputs(
+        self, cls: type[Op], name: str, entry: Entry, site: Site, op: Op | None = None
+    ) -> list[Ref | None]:
+        """The inputs of an operator; one that makes a tensor from nothing takes batch, sizes and device of a value
+        here. `op` is None after a mistake in its arguments.
+        """
         if cls.inputs == ("like?",) and entry.inputs is None:
-            return [self.like(entry, site)]
-        inputs = self.inputs(name, cls.inputs, entry, site)
-        if cls.inputs[-1:] == ("like?",) and inputs[-1] is None:
-            inputs[-1] = self.like(entry, site)
-        return inputs
+            return [self.like(entry, site, op)]
+        inputs = self.inputs(name, cls.inputs, entry, site, maybe=cls.may_be_absent)
+        lacking = len(inputs) == 1 or op is None or not fits(op, *_types(inputs))
+        if cls.inputs[-1:] == ("like?",) and inputs[-1] is None and lacking:
+            inputs[-1] = self.like(entry, site, op, inputs)
+        return inputs if len(inputs) == 1 or cls.inputs[-1:] != ("like?",) or inputs[-1] is not None else inputs[:-1]
 
-    def like(self, entry: Entry, site: Site) -> Ref | None:
-        """A value of this block or network: the one above or the newest that has the batch, or else any."""
+    def like(self, entry: Entry, site: Site, op: Op | None = None, inputs: Sequence[Ref | None] = ()) -> Ref | None:
+        """A value of this block or network with which `op` can work beside its `inputs`: the one above or the newest
+        that has the batch, or else any. Beside other inputs, None where none helps.
+        """
         above = [] if site.flow is None else [site.flow]
         known = [value for value in [*above, *reversed(site.frame.values.values())] if isinstance(value, Ref)]
-        batched = [value for value in known if value.type is not None and value.type.batched]
-        return self.local(batched[0] if batched else known[0], entry, site) if known else None
+        known = [value for value in known if value.presence is None or value.presence in site.assumed]
+        known.sort(key=lambda value: value.type is None or not value.type.batched)
+        if not known:
+            return None
+        given = _types(inputs)
+        if op is None or (known[0].type is None and not given):
+            return None if given else self.local(known[0], entry, site)
+        fitting = (value for value in known if value.type is not None and fits(op, *given, value.type))
+        found = next(fitting, None if given else known[0])
+        return None if found is None else self.local(found, entry, site)
 
     def operator(self, cls: type[Op], name: str, arguments: Any, spans: SpanTree, site: Site) -> Op:
         """The operator with its arguments checked. Raises `Poisoned`."""
@@ -240,6 +260,8 @@ class Calls(Resolver):
         try:
             outputs = _inferred(op, inputs)
             weights = op.weights(*types)
+            if self.spec.sizes or op.operator == "embedding":
+                check_sizes(op, inputs, outputs)
         except TypeRuleError as error:
             raise self.type_error(error, op, inputs, entry, spans, site.frame) from None
         if any(too_complicated(dim) for type in outputs for dim in type.shape):
@@ -316,6 +338,9 @@ class Calls(Resolver):
             site.draft.name_layer(node)
         if entry.init is not None and (isinstance(node.callee, FunctionDraft) or entry.operator.value not in LEVELS):
             self.begin(node, entry, site)
+        if site.guard is not None:
+            condition = localize(site.frame.optional[site.guard.name], site.draft)
+            node.presence, node.guard = site.guard, Guard(condition.name, site.guard.given)
         site.draft.nodes.append(node)
 
     def begin(self, node: NodeDraft, entry: Entry, site: Site) -> None:
@@ -357,7 +382,7 @@ class Calls(Resolver):
             name = base if index == 0 else f"{base}_{node.output_names[index]}"
             name = draft.unique(named[index] if index < len(named) else name)
             node.outputs.append(name)
-            refs.append(Ref(draft, name, type, node.span))
+            refs.append(Ref(draft, name, type, node.span, node.presence))
         return refs[0] if len(refs) == 1 else tuple(refs)
 
     # ---- blocks --------------------------------------------------------------------------------------
@@ -388,13 +413,14 @@ class Calls(Resolver):
         inputs = self.inputs(block.name, ports, entry, site, defaults)
         names = [port.rstrip("?") for port in ports]
         types = {name: None if ref is None else ref.type for name, ref in zip(names, inputs, strict=True)}
-        params = self.block_params(block, home, values, types, entry, site)
-        key = (home.key, block.name, frozen(params), tuple(types.values()))
+        maybe = frozenset(name for name, ref in zip(names, inputs, strict=True) if may_be_absent(ref, site))
+        params = self.block_params(block, home, values, types, maybe, entry, site)
+        key = (home.key, block.name, frozen(params), tuple(types.values()), maybe)
         callee = self.blocks.get(key)
         if callee is None:
             if home is self.home:
                 self.reached_blocks.add(block.name)
-            callee = self.elaborate_block(block, home, params, types, entry, frame)
+            callee = self.elaborate_block(block, home, params, types, maybe, entry, frame)
             self.blocks[key] = callee
             self.signatures[callee.key] = (callee.output_types(), callee.has_weights())
         return self.call_function(entry, block.name, callee, inputs, own_name, site)
@@ -457,6 +483,7 @@ class Calls(Resolver):
         home: Home,
         values: Mapping[str, Any],
         types: Mapping[str, TensorType | None],
+        maybe: Collection[str],
         entry: Entry,
         site: Site,
     ) -> dict[str, Any]:
@@ -465,7 +492,8 @@ class Calls(Resolver):
         inner = FunctionDraft(block.name, block.name, "block", block.span)
         frame = Frame(inner, params, home, notes=(_used_here(block, entry), *site.frame.notes[:3]))
         for name, type in types.items():
-            frame.values[name] = ABSENT if type is None else Ref(inner, name, type, entry.span)
+            presence = Presence(name) if name in maybe else None
+            frame.values[name] = ABSENT if type is None else Ref(inner, name, type, entry.span, presence)
         scope = Site(frame, inner, flow=next(iter(frame.values.values()), None)).scope
         for name, default in block.params.items():
             if name in values:
@@ -489,10 +517,14 @@ class Calls(Resolver):
         home: Home,
         params: Mapping[str, Any],
         types: Mapping[str, TensorType | None],
+        maybe: Collection[str],
         entry: Entry,
         caller: Frame,
     ) -> FunctionDraft:
-        """The function of a block for these parameters and types. It has no outputs after a mistake."""
+        """The function of a block for these parameters and types. It has no outputs after a mistake.
+
+        `maybe` are the inputs that may be absent when it runs.
+        """
         self.steps += BLOCK_STEPS
         draft = FunctionDraft(self.unique_key(block.name), block.name, "block", block.span, parameters=dict(params))
         notes = (_used_here(block, entry), *caller.notes[:3])
@@ -502,7 +534,10 @@ class Calls(Resolver):
             if type is None:
                 frame.values[name] = ABSENT
                 continue
-            ref = draft.add_input("x" if block.inputs is None else name, type, entry.span)
+            presence = Presence(name) if name in maybe else None
+            ref = draft.add_input("x" if block.inputs is None else name, type, entry.span, presence)
+            if presence is not None:
+                frame.optional[name] = ref
             flow = flow or ref
             if block.inputs is not None:
                 frame.values[name] = ref
@@ -557,10 +592,18 @@ class Calls(Resolver):
                 except Poisoned:
                     failed = True
         for name, bound in chosen:
+            if isinstance(bound, Parted):
+                message = f"the output `{name}` is another value {self.where(bound.presence.opposite)}"
+                raise self.fail(frame, "E0365", message, span if wanted is None else spans.span)
             items = bound if isinstance(bound, tuple) else () if isinstance(bound, Absent) else (bound,)
             for index, item in enumerate(items):
                 if item.type is None:
                     raise Poisoned
+                if item.presence is not None:
+                    message = f"the output `{name}` exists only {self.where(item.presence)}"
+                    notes = [Note("it is made here", item.span)]
+                    place = span if wanted is None else spans.span
+                    raise self.fail(frame, "E0365", message, place, notes=notes, help=_ALWAYS)
                 unique = name if len(items) == 1 else f"{name}_{index}"
                 if unique in draft.output_names:
                     raise self.fail(frame, "E0112", f"two outputs are called `{unique}`", spans.span, help=_TWICE)
@@ -610,7 +653,7 @@ class Calls(Resolver):
         if failed:
             raise Poisoned
         if op.needs_like:
-            inputs.append(self.like(entry, site))
+            inputs.append(self.like(entry, site, op))
         return self.emit(entry, op, inputs, own_name, entry.spans, site)
 
     def compute_op(self, text: str, entry: Entry, site: Site) -> tuple[Compute, dict[str, Ref]]:
@@ -723,12 +766,17 @@ class Calls(Resolver):
             "E0312",
             f"there is no layer {show(wanted)} above to call again",
             entry.spans.span,
-            help=did_you_mean(str(wanted), site.draft.layer_names()),
+            help=did_you_mean(str(wanted), site.draft.layer_names()) or layer_below(str(wanted), site.frame),
         )
 
 
 def _used_here(block: Block, entry: Entry) -> Note:
     return Note(f"in the block `{block.name}`, which is used here", entry.span)
+
+
+def may_be_absent(ref: Ref | None, site: Site) -> bool:
+    """Whether only the run tells if there is a value."""
+    return ref is not None and ref.presence is not None and ref.presence not in site.assumed
 
 
 def _is_cut(value: Any) -> bool:

@@ -7,24 +7,42 @@ outside becomes an input (`capture`), one read after its group was closed become
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from specdl.diagnostics import Span
-from specdl.ir.program import Function, FunctionKind, InitRule, Loop, Node, Residual, Tie, Value
+from specdl.ir.program import Function, FunctionKind, Guard, InitRule, Loop, Node, Residual, Tie, Value
 from specdl.ir.types import TensorType
 from specdl.ops.base import Op
+from specdl.ops.choose import Choose
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A condition that only the run decides: an optional input of the block or network is given, or it is not."""
+
+    name: str
+    given: bool = True
+
+    @property
+    def opposite(self) -> Presence:
+        """The other case."""
+        return Presence(self.name, not self.given)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ref:
-    """A value in a draft. `type` is None where a mistake made it unknown: what reads it says nothing more."""
+    """A value in a draft. `type` is None where a mistake made it unknown: what reads it says nothing more.
+
+    It exists only under its `presence`, where that is not None.
+    """
 
     draft: FunctionDraft
     name: str
     type: TensorType | None
     span: Span
+    presence: Presence | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -44,11 +62,16 @@ class NodeDraft:
     network: str | None = None
     loop: Loop | None = None
     init: tuple[InitRule, ...] = ()
+    presence: Presence | None = None
+    guard: Guard | None = None
 
 
 @dataclass(slots=True, eq=False)
 class FunctionDraft:
-    """A function under construction. `counted` levels number their unnamed entries (`nn.Sequential`)."""
+    """A function under construction. `counted` levels number their unnamed entries (`nn.Sequential`).
+
+    `assumed` is what holds wherever it is called.
+    """
 
     key: str
     name: str
@@ -65,6 +88,7 @@ class FunctionDraft:
     residuals: list[Residual] = field(default_factory=list)
     ties: tuple[Tie, ...] = ()
     init: tuple[InitRule, ...] = ()
+    assumed: tuple[Presence, ...] = ()
     call: NodeDraft | None = None
     calls_again: list[tuple[FunctionDraft, NodeDraft]] = field(default_factory=list)
     position: int = 0
@@ -89,18 +113,19 @@ class FunctionDraft:
                 self._names.add(name)
                 return name
 
-    def add_input(self, name: str, type: TensorType, span: Span) -> Ref:
-        """A new input of this function."""
+    def add_input(self, name: str, type: TensorType, span: Span, presence: Presence | None = None) -> Ref:
+        """A new input of this function, which may be absent where it has a `presence`."""
         unique = self.unique(name)
-        self.inputs.append(Value(unique, type))
-        return Ref(self, unique, type, span)
+        self.inputs.append(Value(unique, type, optional=presence is not None))
+        return Ref(self, unique, type, span, presence)
 
     def capture(self, outer: Ref) -> Ref:
         """The value of the enclosing function, as an input of this one."""
         found = self._captured.get(outer.name)
         if found is None:
             assert outer.type is not None
-            found = self.add_input(outer.name, outer.type, outer.span)
+            presence = None if outer.presence in self.assumed else outer.presence
+            found = self.add_input(outer.name, outer.type, outer.span, presence)
             self.arguments.append(outer)
             self._captured[outer.name] = found
         return found
@@ -120,7 +145,7 @@ class FunctionDraft:
             for owner, again in self.calls_again:
                 again.outputs.append(owner.unique(name))
                 again.types.append(inner.type)
-            found = Ref(self.parent, name, inner.type, span or inner.span)
+            found = Ref(self.parent, name, inner.type, span or inner.span, inner.presence or self.call.presence)
             self._exported[inner.name] = found
         return found
 
@@ -232,8 +257,10 @@ def freeze(draft: FunctionDraft, functions: dict[str, Function]) -> None:
                 network=node.network,
                 loop=node.loop,
                 init=node.init,
+                guard=node.guard,
             )
         )
+    nodes, places = _without_unread_choices(nodes, draft.outputs)
     functions[draft.key] = Function(
         key=draft.key,
         name=draft.name,
@@ -244,9 +271,25 @@ def freeze(draft: FunctionDraft, functions: dict[str, Function]) -> None:
         output_names=tuple(draft.output_names),
         span=draft.span,
         parameters=draft.parameters,
-        residuals=tuple(draft.residuals),
+        residuals=tuple(item.moved(places) if places else item for item in draft.residuals),
         counted=draft.counted,
         training_outputs=draft.training_outputs,
         ties=draft.ties,
         init=draft.init,
     )
+
+
+def _without_unread_choices(nodes: list[Node], outputs: Sequence[str]) -> tuple[list[Node], dict[int, int]]:
+    """The nodes without each `choose` that nothing reads, and where those after it have moved; empty if none has."""
+    if not any(isinstance(node.callee, Choose) for node in nodes):
+        return nodes, {}
+    read = set(outputs)
+    kept: list[int] = []
+    for position in range(len(nodes) - 1, -1, -1):
+        node = nodes[position]
+        if isinstance(node.callee, Choose) and node.outputs[0] not in read:
+            continue
+        read.update(name for name in node.inputs if name is not None)
+        kept.append(position)
+    kept.reverse()
+    return [nodes[position] for position in kept], {old: new for new, old in enumerate(kept)}

@@ -12,17 +12,15 @@ from typing import Any
 
 from specdl.diagnostics import Note
 from specdl.elaborate.calls import MAX_FAILURES, MAX_LAYERS, MAX_NESTING, MAX_STEPS
-from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize
-from specdl.elaborate.hints import without_dollars
-from specdl.elaborate.networks import Networks
-from specdl.elaborate.scopes import Abandoned, Absent, Bound, Poisoned, Site, UnknownType
+from specdl.elaborate.conditions import Conditions
+from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Presence, Ref, localize
+from specdl.elaborate.scopes import Abandoned, Absent, Bound, Parted, Poisoned, Site
 from specdl.elaborate.shapes import Tracer, origin_notes, residual_help
 from specdl.ir.dims import SymDim
 from specdl.ir.program import Residual
 from specdl.ops import OPERATORS
 from specdl.source import SpanTree
 from specdl.spec.entries import Entry
-from specdl.spec.expressions import ExpressionError, substitute
 from specdl.spec.habits import operator_help
 from specdl.spec.validate import show
 
@@ -30,14 +28,14 @@ _LOOPS = {"repeat", "for"}
 _STRUCTURES = {"sequence", "repeat", "for", "residual", "branches"}
 
 
-class Elaborator(Networks):
+class Elaborator(Conditions):
     """Elaborates the entries of one spec."""
 
     def entries(self, entries: Sequence[Entry], site: Site) -> Bound | None:
         """Elaborates a list of entries; gives the last value."""
         flow = site.flow
         for entry in entries:
-            flow = self.entry(entry, Site(site.frame, site.draft, site.loop, flow))
+            flow = self.entry(entry, site.with_flow(flow))
         return flow
 
     def entry(self, entry: Entry, site: Site) -> Bound | None:
@@ -65,6 +63,12 @@ class Elaborator(Networks):
         active = self.active(entry, site)
         if active is False:
             return site.flow
+        if isinstance(active, Presence):
+            return self.perhaps(entry, active, site)
+        return self.certain(entry, active, site)
+
+    def certain(self, entry: Entry, active: bool | None, site: Site) -> Bound | None:
+        """Elaborates an entry that is there; `active` is None after a mistake in its condition."""
         result: Bound
         try:
             if active is None:
@@ -97,26 +101,6 @@ class Elaborator(Networks):
             self.fail(site.frame, "E0308", message, entry.targets[len(items)].span)
         values.update(zip(targets, items, strict=False))
         values.update(dict.fromkeys(targets[len(items) :], Ref(site.draft, "", None, entry.span)))
-
-    def active(self, entry: Entry, site: Site) -> bool | None:
-        """The value of `when`; None after a mistake in it."""
-        if isinstance(entry.when, bool):
-            return entry.when
-        spans = entry.when_spans or SpanTree(entry.span)
-        try:
-            value = self.resolve(entry.when, spans, site.scope)
-        except Poisoned:
-            return None
-        if isinstance(value, bool):
-            return value
-        written = entry.when
-        help = "write a condition: `when: $(stride != 1)`"
-        if isinstance(written, str) and "$" in written and isinstance(value, str):
-            value = written  # the same in every iteration
-            help = f"the whole condition stands in `$( )`: `when: $({without_dollars(written)})`"
-        message = f"`when` must be true or false, got {show(value)}"
-        self.fail(site.frame, "E0402", message, spans.span, help=help)
-        return None
 
     def dispatch(self, entry: Entry, own_name: str | None, site: Site) -> Bound:
         """Chooses what to do by the entry's operator."""
@@ -167,13 +151,14 @@ class Elaborator(Networks):
     ) -> Bound:
         """Elaborates entries into a function of their own, and adds its call to the level around."""
         group.key = self.unique_key(f"{site.draft.key}/{level}")
-        call = NodeDraft(level, group, [], [], [], entry.span, has_weights=False)
+        group.assumed = site.assumed
+        call = NodeDraft(level, group, [], [], [], entry.span, has_weights=False, presence=site.guard)
         group.call = call
         if own_name is not None:
             site.frame.groups[own_name] = group
         if isinstance(site.flow, Ref) and site.flow.type is not None:
             localize(site.flow, group)  # what flows in is the first input, whoever reads it first
-        result = fill(Site(site.frame, group, site.loop, site.flow))
+        result = fill(site.inside(group))
         call.has_weights = group.has_weights()
         self.enter(call, entry, site)
         if result is None:
@@ -182,6 +167,8 @@ class Elaborator(Networks):
             raise Poisoned
         refs: list[Ref] = []
         for item in result if isinstance(result, tuple) else (result,):
+            if isinstance(item, Parted):
+                raise self.parted(item, entry, site)
             if item.type is None:
                 raise Poisoned
             inner = localize(item, group)
@@ -223,15 +210,6 @@ class Elaborator(Networks):
             return self.entry(only, site)
         level = FunctionDraft(site.draft.key, site.draft.name, "iteration", entry.span, site.draft)
         return self.group(level, number, None, entry, site, lambda inner: self.entries(body, inner))
-
-    def surely_absent(self, entry: Entry, site: Site) -> bool:
-        """Whether `when` excludes the entry, as far as can be told before the entries above it were elaborated."""
-        if isinstance(entry.when, bool):
-            return not entry.when
-        try:
-            return substitute(str(entry.when), site.scope) is False
-        except (ExpressionError, UnknownType):
-            return False
 
     # ---- loops ---------------------------------------------------------------------------------------
 

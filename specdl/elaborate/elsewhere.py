@@ -158,6 +158,16 @@ def _call_of(block: str, frame: Frame) -> str | None:
     return None
 
 
+def layer_below(name: str, frame: Frame) -> str | None:
+    """What to do where a layer that is to be called again stands further down."""
+    own = part_of(frame)
+    for part in parts(frame.home.spec):
+        entry = _makes(part.entries, name)
+        if (part.kind, part.name) == own and entry is not None:
+            return f"it stands in line {entry.span.line}, below this one"
+    return None
+
+
 # ---- parameters --------------------------------------------------------------------------------------
 
 _HOLDERS = frozenset({"params", "param", "self", "cfg", "config", "args", "hparams", "parameters", "variables"})

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from specdl.elaborate.scopes import EntryScope
+from specdl.ir.types import TensorType
 from specdl.ops.base import Op
 from specdl.spec.expressions import pieces
 
@@ -42,6 +43,13 @@ class ValueHint:
                 pairs = zip(fields, value, strict=False)
                 listing = ", ".join(f"{name}: {item}" for name, item in pairs)
                 return f"arguments stand by name: `{{{listing}}}`"
+        if isinstance(value, TensorType):
+            written = str(self.written(path)).strip("$()")
+            return (
+                f"this is the whole type of a value; a size of it is `$({written}.features)` or `$({written}.shape[2])`"
+            )
+        if list(path) == ["padding_mode"] and value in {"same", "valid"}:
+            return f"how much is added is said by `padding: {value}`"
         return value_hint(value, self.written(path), self.scope) if isinstance(value, str) else None
 
     def written(self, path: Sequence[Any]) -> Any:

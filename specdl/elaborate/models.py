@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, SpecError, did_you_mean
-from specdl.elaborate.drafts import FunctionDraft, Ref
+from specdl.elaborate.drafts import FunctionDraft, Presence, Ref
 from specdl.elaborate.elaborator import Elaborator
 from specdl.elaborate.initial import Patterns
 from specdl.elaborate.scopes import Abandoned, EntryScope, Frame, Poisoned, Site
@@ -24,6 +25,9 @@ from specdl.spec.validate import show
 
 MAX_INPUT_SIZE = 2**40
 """The largest size of an input's axis: PyTorch counts elements with 63 bits."""
+
+_MULTIPLE = re.compile(r"(?:([1-9]\d{0,5}) ?\* ?)?([A-Za-z_]\w*)")
+"""A size that is known at run time: a name, or a multiple of one."""
 
 MAX_RUNS = 8
 """How many runs may each begin with the networks of another."""
@@ -62,6 +66,7 @@ class Models:
         """The networks of the spec, in its order, without those that have a mistake."""
         spec = self.elaborator.spec
         made: dict[str, Network | None] = {}
+        self.elaborator.read_sizes(self.scope())
         self.ties = self.checked_ties()
         self.patterns = self.read_patterns()
         for item in spec.networks:
@@ -73,6 +78,7 @@ class Models:
                 made[item.name] = self.average(item, made)
         if all(made.values()):
             self.patterns.finish()
+            self.check_size_names()
         return {item.name: network for item in spec.networks if (network := made[item.name]) is not None}
 
     def check_name(self, network: NetworkSpec) -> None:
@@ -96,8 +102,10 @@ class Models:
         # Where the inputs are missing, that alone is said.
         flow = None if network.inputs else Ref(draft, "", None, network.span)
         for input_name, data in network.inputs.items():
-            ref = declare_input(input_name, data, network.spans.child("inputs"), elaborator, frame)
+            ref = declare_input(input_name, data, network.spans.child("inputs"), elaborator, frame, network=True)
             frame.values[input_name] = ref
+            if ref.presence is not None:
+                frame.optional[input_name] = ref
             flow = flow or ref
         if not network.layers:
             return None
@@ -112,6 +120,11 @@ class Models:
             self.special_weights(network.name, draft, "" if only else f"{network.name}.")
         return Network(network, draft, frame, elaborator)
 
+    def scope(self) -> EntryScope:
+        """The names that expressions outside of the layers see: the spec's parameters."""
+        draft = FunctionDraft("", "", "network", Span(self.elaborator.spec.file, 1, 1, 1, 2))
+        return EntryScope(Frame(draft, {}, self.elaborator.home), {}, None)
+
     def special_weights(self, name: str, draft: FunctionDraft, prefix: str) -> None:
         """Ties weights of a finished network, and says how they begin."""
         lines, elaborator = self.ties.get(name, ()), self.elaborator
@@ -125,17 +138,25 @@ class Models:
     def read_patterns(self) -> Patterns:
         """The patterns of `init`."""
         elaborator, spec = self.elaborator, self.elaborator.spec
-        draft = FunctionDraft("", "", "network", Span(spec.file, 1, 1, 1, 2))
-        scope = EntryScope(Frame(draft, {}, elaborator.home), {}, None)
-        rules = elaborator.rules(spec.init, spec.spans.child("init"), scope)
+        rules = elaborator.rules(spec.init, spec.spans.child("init"), self.scope())
         names = [network.name for network in spec.networks] if spec.several else []
         return Patterns(rules, elaborator.diagnostics, several=names)
+
+    def check_size_names(self) -> None:
+        """Records bounds of a size that no input has."""
+        elaborator = self.elaborator
+        for name in elaborator.sizes:
+            if name not in elaborator.size_names:
+                known = sorted(elaborator.size_names)
+                listing = f"there are {', '.join(f'`{item}`' for item in known)}" if known else "no input has one"
+                span = elaborator.spec.spans.child("sizes").key(name)
+                message = f"no input has the size `{name}`"
+                elaborator.diagnostics.add("E0368", message, span, help=did_you_mean(name, known) or listing)
 
     def checked_ties(self) -> dict[str, list[Line]]:
         """The lines of `tie` for each network. Where there are several, keys begin with the name of theirs."""
         elaborator, spec = self.elaborator, self.elaborator.spec
-        draft = FunctionDraft("", "", "network", Span(spec.file, 1, 1, 1, 2))
-        lines = elaborator.tied(spec.ties, EntryScope(Frame(draft, {}, elaborator.home), {}, None))
+        lines = elaborator.tied(spec.ties, self.scope())
         if not spec.several:
             return {NETWORK: lines}
         own = [network.name for network in spec.networks if network.origin is None]
@@ -169,8 +190,7 @@ class Models:
 
     def resolve(self, value: Any, spans: SpanTree) -> Any:
         """A value of a network's key, its expressions evaluated. Raises `Poisoned`."""
-        draft = FunctionDraft("", "", "network", spans.span)
-        return self.elaborator.resolve(value, spans, EntryScope(Frame(draft, {}, self.elaborator.home), {}, None))
+        return self.elaborator.resolve(value, spans, self.scope())
 
     # ---- networks of earlier runs --------------------------------------------------------------------
 
@@ -277,10 +297,12 @@ _DTYPES = {"long": "int64", "int": "int64", "float": "float32", "double": "float
 """Other words for dtypes."""
 
 
-def declare_input(name: str, data: Any, inputs: SpanTree, elaborator: Elaborator, frame: Frame) -> Ref:
-    """An input of a network (or of `sample`) as it is declared; of unknown type after a mistake.
+def declare_input(
+    name: str, data: Any, inputs: SpanTree, elaborator: Elaborator, frame: Frame, *, network: bool = False
+) -> Ref:
+    """An input of a `network` (or of `sample`) as it is declared; of unknown type after a mistake.
 
-    `data` is its shape without the batch, or {shape, dtype}; `inputs` is the tree of all of them.
+    `data` is its shape without the batch, or {shape, dtype, optional}; `inputs` is the tree of all of them.
     """
     draft, diagnostics = frame.draft, elaborator.diagnostics
     spans, span = inputs.child(name), inputs.key(name)
@@ -291,18 +313,20 @@ def declare_input(name: str, data: Any, inputs: SpanTree, elaborator: Elaborator
         )
         return broken
     dtype: Any = "float32"
+    optional: Any = False
     shape: Any = data
     shape_spans = spans
     if isinstance(data, Mapping):
+        known = ["shape", "dtype", *(["optional"] if network else [])]
         for key in data:
-            if key not in {"shape", "dtype"}:
-                diagnostics.add(
-                    "E0201",
-                    f"an input has no `{key}`",
-                    spans.key(key),
-                    help=did_you_mean(key, ["shape", "dtype"]) or "it has `shape` and `dtype`",
-                )
+            if key not in known:
+                listing = " and ".join([", ".join(f"`{item}`" for item in known[:-1]), f"`{known[-1]}`"])
+                help = did_you_mean(key, known) or f"it has {listing}"
+                if key == "optional":
+                    help = "only an input of a network can be optional"
+                diagnostics.add("E0201", f"an input has no `{key}`", spans.key(key), help=help)
                 return broken
+        optional = data.get("optional", False)
         if "shape" not in data:
             diagnostics.add(
                 "E0202", f"the input `{name}` needs a `shape`", span, help="e.g. `{shape: [T], dtype: int64}`"
@@ -336,14 +360,27 @@ def declare_input(name: str, data: Any, inputs: SpanTree, elaborator: Elaborator
         whole = isinstance(size, int) and not isinstance(size, bool)
         if isinstance(size, SymDim) or (whole and 1 <= size <= MAX_INPUT_SIZE):
             dims.append(size)
-        elif isinstance(size, str) and size.isidentifier() and size not in {"N", "None"}:
-            dims.append(symbol(size))
+        elif isinstance(size, str) and (counted := _MULTIPLE.fullmatch(size)) and counted[2] not in {"N", "None"}:
+            elaborator.size_names.add(counted[2])
+            dims.append(int(counted[1] or 1) * symbol(counted[2], *elaborator.sizes.get(counted[2], (None, None))))
         else:
-            help = "a number from 1, or a name such as `T` for a size known at run time"
+            help = "a number from 1, or a name such as `T` (or `8*T`) for a size known at run time"
             if index == 0 and size in ("N", "None", None, -1):
                 help = "the batch is implied: leave it out"
             elif whole and size > MAX_INPUT_SIZE:
                 help = f"a size is at most {MAX_INPUT_SIZE:,}"
             diagnostics.add("E0203", f"{show(size)} is not a size", shape_spans.at(index), help=help)
             return broken
-    return draft.add_input(name, TensorType(tuple(dims), dtype), span)
+    if not isinstance(optional, bool):
+        diagnostics.add("E0203", f"`optional` is true or false, got {show(optional)}", spans.at("optional"))
+        return broken
+    before = next(iter(frame.optional.values()), None)
+    if optional is False and before is not None:
+        message = f"the input `{name}` must be given, so it can't follow one that may be absent"
+        help = "write the optional inputs last"
+        diagnostics.add("E0173", message, span, notes=[Note("the optional one is here", before.span)], help=help)
+    elif optional and not draft.inputs:
+        message = "the first input is always given"
+        diagnostics.add("E0173", message, spans.key("optional"), help="write the optional inputs last")
+        return broken
+    return draft.add_input(name, TensorType(tuple(dims), dtype), span, Presence(name) if optional else None)

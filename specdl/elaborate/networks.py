@@ -6,16 +6,16 @@ even elaborated, so a classifier can't complain about images that are only looke
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from specdl.diagnostics import Note, did_you_mean
-from specdl.elaborate.calls import BLOCK_STEPS, Calls, frozen
-from specdl.elaborate.drafts import FunctionDraft, Ref
+from specdl.elaborate.calls import BLOCK_STEPS, Calls, frozen, may_be_absent
+from specdl.elaborate.drafts import FunctionDraft, Presence, Ref
 from specdl.elaborate.initial import Patterns
 from specdl.elaborate.prune import prune
-from specdl.elaborate.scopes import UNKNOWN, Bound, EntryScope, Frame, Home, Poisoned, Site
+from specdl.elaborate.scopes import ABSENT, UNKNOWN, Bound, EntryScope, Frame, Home, Poisoned, Site
 from specdl.elaborate.ties import find_ties
 from specdl.ir.types import TensorType
 from specdl.source import SpanTree
@@ -36,14 +36,17 @@ class Networks(Calls):
     ) -> Bound:
         """Calls the whole network of an imported spec."""
         given = self.network_arguments(name, spec, arguments, spans, site)
-        refs = self.inputs(name, tuple(spec.inputs), entry, site)
-        types = [ref.type for ref in refs if ref is not None and ref.type is not None]
+        refs = self.inputs(
+            name, [f"{port}?" if _optional(item) else port for port, item in spec.inputs.items()], entry, site
+        )
+        types = [None if ref is None else ref.type for ref in refs]
+        maybe = frozenset(port for port, ref in zip(spec.inputs, refs, strict=True) if may_be_absent(ref, site))
         variant, wanted = given.pop("variant", None), given.pop("outputs", None)
         home = self.network_home(name, spec, variant, given, entry, spans, site)
-        key = (home.key, frozen(wanted), tuple(types))
+        key = (home.key, frozen(wanted), tuple(types), maybe)
         callee = self.blocks.get(key)
         if callee is None:
-            callee = self.elaborate_network(name, home, wanted, spans.child("outputs"), types, entry, site)
+            callee = self.elaborate_network(name, home, wanted, spans.child("outputs"), types, maybe, entry, site)
             self.blocks[key] = callee
             self.signatures[callee.key] = (callee.output_types(), callee.has_weights())
         return self.call_function(entry, name, callee, refs, own_name, site)
@@ -112,7 +115,8 @@ class Networks(Calls):
         home: Home,
         wanted: Any,
         wanted_spans: SpanTree,
-        types: Sequence[TensorType],
+        types: Sequence[TensorType | None],
+        maybe: Collection[str],
         entry: Entry,
         site: Site,
     ) -> FunctionDraft:
@@ -124,7 +128,12 @@ class Networks(Calls):
         frame = Frame(draft, {}, home, notes=_notes(name, entry, site), stack=site.frame.stack)
         flow: Ref | None = None
         for input_name, type in zip(spec.inputs, types, strict=True):
-            ref = draft.add_input(input_name, type, entry.span)
+            if type is None:
+                frame.values[input_name] = ABSENT
+                continue
+            ref = draft.add_input(input_name, type, entry.span, Presence(input_name) if input_name in maybe else None)
+            if ref.presence is not None:
+                frame.optional[input_name] = ref
             frame.values[input_name] = ref
             flow = flow or ref
         try:
@@ -151,10 +160,12 @@ class Networks(Calls):
         return draft
 
     def check_inputs(
-        self, name: str, spec: Spec, types: Sequence[TensorType], frame: Frame, entry: Entry, site: Site
+        self, name: str, spec: Spec, types: Sequence[TensorType | None], frame: Frame, entry: Entry, site: Site
     ) -> None:
         """Ranks and dtypes must be those of the spec's inputs; sizes may be others. Raises `Poisoned`."""
         for (input_name, declared), type in zip(spec.inputs.items(), types, strict=True):
+            if type is None:
+                continue
             shape = declared.get("shape") if isinstance(declared, Mapping) else declared
             dtype = declared.get("dtype", "float32") if isinstance(declared, Mapping) else "float32"
             rank = len(shape) + 1 if isinstance(shape, list) else type.rank
@@ -164,6 +175,10 @@ class Networks(Calls):
             message = f"the input `{input_name}` of the network `{name}` is {wanted}, got {type}"
             notes = [Note("it is declared here", spec.spans.child("inputs").key(input_name))]
             raise self.fail(site.frame, "E0204", message, entry.span, notes=notes)
+
+
+def _optional(declared: Any) -> bool:
+    return isinstance(declared, Mapping) and declared.get("optional") is True
 
 
 def _notes(name: str, entry: Entry, site: Site) -> tuple[Note, ...]:

@@ -7,7 +7,6 @@ network that gives a part of its values they would be weights that nobody asked 
 from __future__ import annotations
 
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft
-from specdl.ir.program import Residual
 
 
 def prune(draft: FunctionDraft) -> None:
@@ -31,14 +30,7 @@ def prune(draft: FunctionDraft) -> None:
     draft.nodes = [draft.nodes[position] for position in reversed(kept)]
     values = {value.name for value in draft.inputs}.union(*(node.outputs for node in draft.nodes))
     draft.residuals = [
-        Residual(
-            residual.source,
-            tuple(places[index] for index in residual.body if index in places),
-            tuple(places[index] for index in residual.shortcut if index in places),
-            places[residual.add],
-        )
-        for residual in draft.residuals
-        if residual.add in places and residual.source in values
+        residual.moved(places) for residual in draft.residuals if residual.add in places and residual.source in values
     ]
 
 

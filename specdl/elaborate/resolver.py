@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
-from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Ref, localize, maker
+from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Presence, Ref, localize, maker
 from specdl.elaborate.elsewhere import parameter_advice, value_advice
 from specdl.elaborate.initial import read_rules
-from specdl.elaborate.scopes import ABSENT, UNKNOWN, Absent, Bound, EntryScope, Frame, Home, Poisoned, Site, UnknownType
+from specdl.elaborate.scopes import (
+    ABSENT,
+    UNKNOWN,
+    Absent,
+    Bound,
+    EntryScope,
+    Frame,
+    Home,
+    Parted,
+    Poisoned,
+    Site,
+    Undecided,
+    UnknownType,
+)
+from specdl.elaborate.sizes import Bounds, read_sizes
 from specdl.elaborate.ties import Line
 from specdl.ir.program import InitRule
 from specdl.ir.types import TensorType
@@ -32,6 +46,8 @@ class Resolver:
     def __init__(self, spec: Spec, diagnostics: Diagnostics) -> None:
         self.spec, self.diagnostics = spec, diagnostics
         self.home = Home(spec, {})
+        self.sizes: Bounds = {}
+        self.size_names: set[str] = set()
 
     def fail(
         self,
@@ -77,6 +93,16 @@ class Resolver:
 
     def resolve(self, value: Any, spans: SpanTree, scope: EntryScope) -> Any:
         """A raw YAML value with its expressions evaluated; lists become tuples. Raises `Poisoned`."""
+        try:
+            return self.decided(value, spans, scope)
+        except Undecided as undecided:
+            name = undecided.presence.name
+            message = f"whether `{name}` is given is only known when the network runs: it can't decide this"
+            help = f"write two entries, one with `when: $(given({name}))`, one with `when: $(not given({name}))`"
+            raise self.fail(scope.frame, "E0366", message, spans.span, help=help) from None
+
+    def decided(self, value: Any, spans: SpanTree, scope: EntryScope) -> Any:
+        """As `resolve`. Raises `Undecided` where an expression asks for what only the run decides."""
         if isinstance(value, str):
             if "$" not in value:
                 return value
@@ -109,10 +135,12 @@ class Resolver:
         return word
 
     def tied(self, lines: Iterable[TieSpec], scope: EntryScope) -> list[Line]:
-        """The lines of `tie` with their expressions evaluated, without those that have a mistake."""
+        """The lines of `tie` that count, their expressions evaluated; not those that have a mistake."""
         found: list[Line] = []
         for line in lines:
             try:
+                if not self.holds(line.when, line.when_spans or SpanTree(line.alias.span), scope):
+                    continue
                 alias, key = (
                     str(self.resolve(word.value, SpanTree(word.span, inner=word.span), scope))
                     for word in (line.alias, line.key)
@@ -121,6 +149,24 @@ class Resolver:
                 continue
             found.append(Line(alias, key, line))
         return found
+
+    def read_sizes(self, scope: EntryScope) -> None:
+        """Reads the bounds of sizes into `sizes`."""
+        spans = self.spec.spans.child("sizes")
+        values: dict[str, Any] = {}
+        for name, value in self.spec.sizes.items():
+            try:
+                values[name] = self.resolve(value, spans.child(name), scope)
+            except Poisoned:
+                continue
+        self.sizes = read_sizes(values, spans, self.diagnostics)
+
+    def holds(self, when: Any, spans: SpanTree, scope: EntryScope) -> bool:
+        """The value of a condition that stands outside of the layers. Raises `Poisoned`."""
+        value = self.resolve(when, spans, scope)
+        if not isinstance(value, bool):
+            raise self.fail(scope.frame, "E0402", f"`when` must be true or false, got {show(value)}", spans.span)
+        return value
 
     def rules(self, written: Mapping[str, Any], spans: SpanTree, scope: EntryScope) -> list[InitRule]:
         """The rules of an `init` with their expressions evaluated, without those that have a mistake."""
@@ -214,8 +260,16 @@ class Resolver:
                 return None
         return None if node is None or owner is None else output(owner, node, 0)
 
-    def local(self, value: Bound, entry: Entry, site: Site) -> Ref | None:
-        """A single value, seen from the function under construction; None for an absent one. Raises `Poisoned`."""
+    def local(self, value: Bound, entry: Entry, site: Site, *, maybe: bool = False) -> Ref | None:
+        """A single value, seen from the function under construction; None for an absent one. Raises `Poisoned`.
+
+        One that may be absent when the network runs is taken only where `maybe`.
+        """
+        if isinstance(value, Parted):
+            settled = value.settled(site.assumed)
+            if settled is None:
+                raise self.parted(value, entry, site)
+            return self.local(settled, entry, site, maybe=maybe)
         if isinstance(value, Absent):
             return None
         if isinstance(value, tuple):
@@ -225,7 +279,39 @@ class Resolver:
             )
         if value.type is None:
             raise Poisoned
+        if value.presence is not None and value.presence.opposite in site.assumed:
+            return None
+        if value.presence is not None and value.presence not in site.assumed and not maybe:
+            raise self.perhaps_absent(value, entry, site)
         return localize(value, site.draft)
+
+    def perhaps_absent(self, value: Ref, entry: Entry, site: Site) -> Poisoned:
+        """Records that a value may be absent where it is needed."""
+        assert value.presence is not None
+        name = value.presence.name
+        is_input = site.frame.optional.get(name) is value
+        what = f"`{name}`" if is_input else f"a value that exists only {self.where(value.presence)}"
+        condition = f"given({name})" if value.presence.given else f"not given({name})"
+        message = f"`{entry.operator.value}` needs {what}, which may be absent when the network runs"
+        help = f"say when: `when: $({condition})`" + (
+            f"; or make it where it is absent: `{name} = …` with `when: $(not given({name}))`" if is_input else ""
+        )
+        notes = [] if is_input else [Note("it is made here", value.span)]
+        return self.fail(site.frame, "E0365", message, entry.operator.span, notes=notes, help=help)
+
+    def parted(self, value: Parted, entry: Entry, site: Site) -> Poisoned:
+        """Records that one of two values flows, and that they are of different kinds."""
+        sides = [value.value, value.otherwise]
+        shown = [str(side.type) if isinstance(side, Ref) else "nothing" for side in sides]
+        where = self.where(value.presence)
+        message = f"what `{entry.operator.value}` reads is {shown[0]} {where}, and {shown[1]} otherwise"
+        notes = [Note("one is made here", side.span) for side in sides if isinstance(side, Ref)]
+        help = "name the value that is meant, or give both the same shape and dtype"
+        return self.fail(site.frame, "E0365", message, entry.operator.span, notes=notes, help=help)
+
+    def where(self, presence: Presence) -> str:
+        """A condition in words."""
+        return f"where `{presence.name}` is {'given' if presence.given else 'absent'}"
 
     # ---- the inputs of an entry ----------------------------------------------------------------------
 
@@ -238,11 +324,18 @@ class Resolver:
         return self.read(entry.inputs[0], site)
 
     def inputs(
-        self, name: str, ports: Sequence[str], entry: Entry, site: Site, defaults: Mapping[str, str] | None = None
+        self,
+        name: str,
+        ports: Sequence[str],
+        entry: Entry,
+        site: Site,
+        defaults: Mapping[str, str] | None = None,
+        maybe: Collection[str] | None = None,
     ) -> list[Ref | None]:
         """The inputs of an operator or block in the order of its ports. Raises `Poisoned`.
 
-        Ports are written `x`, `mask?` (optional) or `*xs` (any number); `defaults` maps a port to another.
+        Ports are written `x`, `mask?` (optional) or `*xs` (any number); `defaults` maps a port to another. `maybe` are
+        the ports that take what may be absent when the network runs: the optional ones, unless given.
         """
         defaults = defaults or {}
         variadic = bool(ports) and ports[0].startswith("*")
@@ -273,8 +366,10 @@ class Resolver:
         for port, value in [(plain[0], value) for value in many] if variadic else bound.items():
             if isinstance(value, Absent) and (variadic or port in required):
                 raise self.not_given(f"`{name}` needs its input `{port}`", entry, site.frame)
-        chosen = many if variadic else [bound.get(port, ABSENT) for port in plain]
-        return [self.local(value, entry, site) for value in chosen]
+        if variadic:
+            return [self.local(value, entry, site) for value in many]
+        maybe = [port for port in plain if port not in required and port not in defaults] if maybe is None else maybe
+        return [self.local(bound.get(port, ABSENT), entry, site, maybe=port in maybe) for port in plain]
 
     def listed(
         self, name: str, plain: Sequence[str], variadic: bool, entry: Entry, site: Site, bound: dict[str, Bound]
@@ -290,6 +385,9 @@ class Resolver:
                 continue
             if variadic and argument.keyword is None:
                 many.extend(value if isinstance(value, tuple) else (value,))
+            elif argument.keyword in bound:
+                self.fail(site.frame, "E0307", f"`{name}` gets its input `{argument.keyword}` twice", argument.span)
+                failed = True
             elif argument.keyword in plain and not variadic:
                 bound[str(argument.keyword)] = value
             elif argument.keyword is not None:
@@ -311,7 +409,7 @@ def output(owner: FunctionDraft, node: NodeDraft, index: int) -> Ref:
     """One of the values that a node of `owner` makes; of unknown type after a mistake in the node."""
     if index >= len(node.outputs):
         return Ref(owner, "", None, node.span)
-    return Ref(owner, node.outputs[index], node.types[index], node.span)
+    return Ref(owner, node.outputs[index], node.types[index], node.span, node.presence)
 
 
 def _tuples(value: Any) -> Any:

@@ -72,7 +72,7 @@ class RunTimeLoops(Elaborator):
 
     # ---- expressions ---------------------------------------------------------------------------------
 
-    def resolve(self, value: Any, spans: SpanTree, scope: EntryScope) -> Any:
+    def decided(self, value: Any, spans: SpanTree, scope: EntryScope) -> Any:
         """A raw value with its expressions evaluated; in a run-time loop it must be the same in every iteration."""
         found = self.each(value, spans, scope)
         if isinstance(found, Column):
@@ -85,7 +85,7 @@ class RunTimeLoops(Elaborator):
         """A raw value with its expressions evaluated; a `Column` where iterations differ. Raises `Poisoned`."""
         loop = scope.loop.get(_LOOP)
         if loop is None or not isinstance(value, str) or "$" not in value:
-            return super().resolve(value, spans, scope)
+            return super().decided(value, spans, scope)
         words = re.findall(r"[A-Za-z_]\w*", value)
         found: RunTimeLoop | None = None
         hidden: set[str] = set()
@@ -100,11 +100,11 @@ class RunTimeLoops(Elaborator):
             hidden.update(own)
             loop = loop.outer
         if found is None:
-            return super().resolve(value, spans, scope)
+            return super().decided(value, spans, scope)
         values: list[Any] = []
         for row in found.rows:
             self.steps += 1
-            values.append(super().resolve(value, spans, EntryScope(scope.frame, {**scope.loop, **row}, scope.flow)))
+            values.append(super().decided(value, spans, EntryScope(scope.frame, {**scope.loop, **row}, scope.flow)))
         if all(type(item) is type(values[0]) and item == values[0] for item in values):
             return values[0]
         name = next(word for word in words if word in found.names)

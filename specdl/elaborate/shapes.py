@@ -225,9 +225,10 @@ def sum_help(tracer: Tracer, first: Ref, second: Ref, operator: str) -> str | No
     if left.rank != right.rank:
         return None
     axes = differing(left, right)
-    small, large = (first, second) if _elements(left, axes) <= _elements(right, axes) else (second, first)
-    assert large.type is not None
     spatial = [axis for axis in axes if axis >= 2]
+    compared = spatial or axes
+    small, large = (first, second) if _elements(left, compared) <= _elements(right, compared) else (second, first)
+    assert large.type is not None
     kept = _keeps_size(tracer, small, spatial, large.type)
     if spatial and kept is not None:
         return kept

@@ -5,7 +5,7 @@ Networks are called by name, numbers may stand for inputs, losses and `gradient`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,9 +72,11 @@ class StepElaborator(RunTimeLoops):
             help = "give the block the value as an input"
             raise self.fail(site.frame, "E0703", message, entry.operator.span, help=help)
         draft = network.draft
-        inputs = self.inputs(network.name, [value.name for value in draft.inputs], entry, site)
+        ports = [f"{value.name}?" if value.optional else value.name for value in draft.inputs]
+        inputs = self.inputs(network.name, ports, entry, site)
         wanted = [value.type for value in draft.inputs]
         inputs = [self.filled(ref, type, entry, site) for ref, type in zip(inputs, wanted, strict=True)]
+        wanted = [type for ref, type in zip(inputs, wanted, strict=True) if ref is not None]
         given = _types(inputs)
         sizes = bind_symbols(wanted, given)
         if sizes is None:
@@ -132,10 +134,16 @@ class StepElaborator(RunTimeLoops):
         return Ref(draft, node.outputs[0], node.types[0], span)
 
     def inputs(
-        self, name: str, ports: Sequence[str], entry: Entry, site: Site, defaults: Mapping[str, str] | None = None
+        self,
+        name: str,
+        ports: Sequence[str],
+        entry: Entry,
+        site: Site,
+        defaults: Mapping[str, str] | None = None,
+        maybe: Collection[str] | None = None,
     ) -> list[Ref | None]:
         """The inputs of an operator, block or network; a number for a block is one for each example."""
-        found = super().inputs(name, ports, entry, site, defaults)
+        found = super().inputs(name, ports, entry, site, defaults, maybe)
         if name in self.networks or not _is_block(name, site):
             return found
         return [
@@ -163,11 +171,12 @@ class StepElaborator(RunTimeLoops):
         self.fulls[known] = made
         return made
 
-    def like(self, entry: Entry, site: Site) -> Ref | None:
+    def like(self, entry: Entry, site: Site, op: Op | None = None, inputs: Sequence[Ref | None] = ()) -> Ref | None:
         """A value that has the batch; where `sample` is given none, how many samples are wanted is an input."""
-        named = super().like(entry, site.with_flow(None))  # what flows would be carried through a loop for that
+        # What flows would be carried through a loop for that.
+        named = super().like(entry, site.with_flow(None), op, inputs)
         batched = named is not None and named.type is not None and named.type.batched
-        found = named if batched else super().like(entry, site)
+        found = named if batched else super().like(entry, site, op, inputs)
         root = site.draft.root
         if root.kind != "sample" or (found is not None and found.type is not None and found.type.batched):
             return found

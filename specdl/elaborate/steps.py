@@ -225,11 +225,15 @@ class Steps:
     def call(self, network: Network, frame: Frame, count: int) -> list[Ref]:
         """Calls a network with the fields of its inputs' names; its first `count` outputs get their names."""
         step, draft = frame.draft, network.draft
-        given = [frame.values[value.name] for value in draft.inputs]
-        inputs = [value for value in given if isinstance(value, Ref)]
-        sizes = bind_symbols([value.type for value in draft.inputs], [ref.type for ref in inputs if ref.type]) or {}
+        inputs: list[Ref | None] = []
+        wanted: list[TensorType] = []
+        for value in draft.inputs:
+            field = frame.values.get(value.name)
+            inputs.append(field if isinstance(field, Ref) else None)  # an optional input that the data lacks
+            wanted += [value.type] if isinstance(field, Ref) else []
+        sizes = bind_symbols(wanted, [ref.type for ref in inputs if ref is not None and ref.type]) or {}
         types = [substitute(type, sizes) for type in draft.output_types()[:count]]
-        node = NodeDraft(network.name, draft.key, list(inputs), [], types, draft.span, False, network=network.name)
+        node = NodeDraft(network.name, draft.key, inputs, [], types, draft.span, False, network=network.name)
         step.nodes.append(node)
         outputs: list[Ref] = []
         for name, type in zip(draft.output_names[:count], types, strict=True):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,13 @@ MAX_TERMS = 64
 MAX_DEPTH = 16
 MAX_SIZE = 2**63
 """What PyTorch's 64-bit sizes can't hold."""
+
+
+class Symbol(str):
+    """The name of a size, with its declared bounds; sizes are at least 1 in any case."""
+
+    low: int | None = None
+    high: int | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,7 @@ class SymDim:
             product: Dim = factor
             for atom in monomial:
                 if isinstance(atom, str):
-                    product = product * sizes.get(atom, symbol(atom))
+                    product = product * sizes.get(atom, SymDim((((atom,), 1),)))
                 else:
                     product = product * (atom.numerator.evaluate(sizes) // atom.denominator)
             total = total + product
@@ -178,9 +186,78 @@ def _build(terms: Iterable[tuple[Monomial, int]]) -> Dim:
     return SymDim(tuple(sorted(kept.items(), key=lambda term: _term_order(term[0]))))
 
 
-def symbol(name: str) -> SymDim:
-    """The size that is called `name`."""
-    return SymDim((((name,), 1),))
+def symbol(name: str, low: int | None = None, high: int | None = None) -> SymDim:
+    """The size that is called `name`, within bounds where they are declared."""
+    if low is None and high is None:
+        return SymDim((((name,), 1),))
+    atom = Symbol(name)
+    atom.low, atom.high = low, high
+    return SymDim((((atom,), 1),))
+
+
+def multiple(dim: Dim) -> tuple[str, int] | None:
+    """The symbol and the factor of a size that is a multiple of one, such as `8*H` or `T`; else None."""
+    if not isinstance(dim, SymDim) or len(dim.terms) != 1:
+        return None
+    monomial, factor = dim.terms[0]
+    return (monomial[0], factor) if factor > 0 and len(monomial) == 1 and isinstance(monomial[0], str) else None
+
+
+def extent(dim: Dim) -> tuple[float, float]:
+    """Bounds within which a size certainly lies, whatever its symbols are; infinite where none is known."""
+    if not isinstance(dim, SymDim):
+        return dim, dim
+    low: float = 0
+    high: float = 0
+    for monomial, factor in dim.terms:
+        bounds = [_atom_extent(atom) for atom in monomial]
+        if any(bound[0] < 0 for bound in bounds):
+            return -math.inf, math.inf
+        ends = math.prod(bound[0] for bound in bounds), _product(bound[1] for bound in bounds)
+        low += factor * ends[0 if factor > 0 else 1]
+        high += factor * ends[1 if factor > 0 else 0]
+    return low, high
+
+
+def _atom_extent(atom: Atom) -> tuple[float, float]:
+    if isinstance(atom, FloorDiv):
+        low, high = extent(atom.numerator)
+        # Whole numbers stay whole: sizes are larger than floats can count.
+        ends = [end if math.isinf(end) else int(end) // atom.denominator for end in (low, high)]
+        return ends[0], ends[1]
+    least = atom.low if isinstance(atom, Symbol) else None
+    most = atom.high if isinstance(atom, Symbol) else None
+    return 1 if least is None else least, math.inf if most is None else most
+
+
+def _product(ends: Iterable[float]) -> float:
+    total: float = 1
+    for end in ends:
+        if not end:
+            return 0
+        total *= end
+    return total
+
+
+def corners(dim: Dim) -> list[dict[str, Dim]]:
+    """The smallest and the largest sizes that the symbols of `dim` may have, where all of these are declared."""
+    symbols = [atom for atom in _symbols(dim) if atom != BATCH_NAME]
+    found: list[dict[str, Dim]] = []
+    for end in ("low", "high"):
+        ends: dict[str, Dim] = {atom: bound for atom in symbols if isinstance(bound := getattr(atom, end, None), int)}
+        if ends and len(ends) == len(symbols):
+            found.append(ends)
+    return found
+
+
+def _symbols(dim: Dim) -> list[str]:
+    """The symbols of a size, with what is known of them."""
+    found: dict[str, str] = {}
+    for monomial, _ in dim.terms if isinstance(dim, SymDim) else ():
+        for atom in monomial:
+            for inner in [atom] if isinstance(atom, str) else _symbols(atom.numerator):
+                found.setdefault(inner, inner)
+    return list(found)
 
 
 def product(dims: Iterable[Dim]) -> Dim:
@@ -208,5 +285,6 @@ def symbols_of(dims: Iterable[Dim]) -> frozenset[str]:
     return frozenset().union(*(dim.symbols() for dim in dims if isinstance(dim, SymDim)))
 
 
-BATCH = symbol("N")
+BATCH_NAME = "N"
+BATCH = symbol(BATCH_NAME)
 """The batch axis of every network's inputs."""

@@ -39,7 +39,7 @@ def _origin(origin: Origin) -> str:
 
 
 def _function(function: Function) -> str:
-    inputs = ", ".join(f"%{value.name}: {value.type}" for value in function.inputs)
+    inputs = ", ".join(f"%{value.name}{'?' if value.optional else ''}: {value.type}" for value in function.inputs)
     bound = f" with {_mapping(function.parameters)}" if function.parameters else ""
     counted = ", counted" if function.counted else ""
     lines = [f"{function.kind} @{function.key}({inputs}){bound}{counted} {{  # line {function.span.line}"]
@@ -61,7 +61,8 @@ def _function(function: Function) -> str:
 
 def _node(node: Node) -> str:
     left = ", ".join(f"%{name}" for name in node.outputs)
-    inputs = ", ".join("-" if name is None else f"%{name}" for name in node.inputs)
+    last = max((place for place, name in enumerate(node.inputs) if name is not None), default=-1)
+    inputs = ", ".join("-" if name is None else f"%{name}" for name in node.inputs[: last + 1])
     if isinstance(node.callee, str):
         callee, arguments = f"{node.network or ''}@{node.callee}", ""
     else:
@@ -74,6 +75,10 @@ def _node(node: Node) -> str:
             (f"shares {node.shares}", node.shares is not None),
             ("in training", node.training_only),
             ("skipped", node.skip),
+            (
+                f"if %{node.guard.value}{'' if node.guard.given else ' is absent'}" if node.guard else "",
+                bool(node.guard),
+            ),
             (f"init {{{', '.join(f'{rule.pattern}: {rule.initializer}' for rule in node.init)}}}", bool(node.init)),
         )
         if on

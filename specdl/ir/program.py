@@ -49,10 +49,19 @@ class InitRule:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An input of a function: its name there, its type, and whether a caller may leave it out."""
+    """An input of a function: its name there, its type, and whether it may be absent when the function runs."""
 
     name: str
     type: TensorType
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The condition of a node: it runs only where an optional input of its function is given (or is not)."""
+
+    value: str
+    given: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,8 @@ class Node:
     """Nothing needs its value: the layer exists (its weights are keys), but it is not run."""
     init: tuple[InitRule, ...] = ()
     """How its weights begin, by their keys below this node; where they don't begin as its operator has them."""
+    guard: Guard | None = None
+    """Where it doesn't run, its values are absent."""
 
     @property
     def callee_name(self) -> str:
@@ -169,6 +180,15 @@ class Residual:
     shortcut: tuple[int, ...]
     add: int
 
+    def moved(self, places: Mapping[int, int], source: str | None = None) -> Residual:
+        """The residual where nodes have moved: `places` maps old positions to new ones, without nodes that left."""
+        return Residual(
+            source or self.source,
+            tuple(places[index] for index in self.body if index in places),
+            tuple(places[index] for index in self.shortcut if index in places),
+            places[self.add],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class LossTerm:
@@ -230,6 +250,8 @@ class Program:
     steps: tuple[Step, ...] = ()
     origins: Mapping[str, Origin] = field(default_factory=dict)
     sample: str | None = None
+    frozen: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By network, the parameters that training leaves as they are."""
 
     @property
     def main(self) -> Function:
@@ -248,7 +270,9 @@ class Program:
     def only(self, name: str | None = None) -> Program:
         """The program with one of its networks alone, and nothing that trains it. Raises `SpecError`."""
         function = self.network(name)
-        return Program(self.name, self.functions, {name or next(iter(self.networks)): function.key})
+        chosen = name or next(iter(self.networks))
+        kept = {key: value for key, value in self.frozen.items() if key == chosen}
+        return Program(self.name, self.functions, {chosen: function.key}, frozen=kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,9 +320,12 @@ def _function_looks(program: Program, function: Function, known: dict[str, Hasha
                 callee = _function_looks(program, program.functions[node.callee], known)
             inputs = tuple(values.get(name) for name in node.inputs)
             rules = tuple(rule.meaning for rule in node.init)
-            nodes.append((node.name, callee, inputs, node.types, node.shares, node.training_only, node.skip, rules))
+            guard = None if node.guard is None else (values[node.guard.value], node.guard.given)
+            nodes.append(
+                (node.name, callee, inputs, node.types, node.shares, node.training_only, node.skip, rules, guard)
+            )
         outputs = tuple(values[name] for name in function.outputs)
-        types = tuple(value.type for value in function.inputs)
+        types = tuple((value.type, value.optional) for value in function.inputs)
         special = (
             tuple((tie.alias, tie.key) for tie in function.ties),
             tuple(rule.meaning for rule in function.init),

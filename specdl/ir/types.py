@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from specdl.ir.dims import BATCH, Dim, SymDim, evaluate, product
+from specdl.ir.dims import BATCH, Dim, SymDim, evaluate, multiple, product
 
 DType = Literal["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
 DTYPES: tuple[str, ...] = get_args(DType)
@@ -118,11 +118,13 @@ def bind_symbols(wanted: Sequence[TensorType], given: Sequence[TensorType]) -> d
         if want.rank != got.rank or want.dtype != got.dtype:
             return None
         for dim, size in zip(want.shape, got.shape, strict=True):
-            name = str(dim)
-            if dim == BATCH or not isinstance(dim, SymDim) or dim.symbols() != {name}:
+            counted = None if dim == BATCH else multiple(dim)
+            if counted is None:
                 if evaluate(dim, sizes) != size:
                     return None
-            elif sizes.setdefault(name, size) != size:
+                continue
+            name, factor = counted
+            if size % factor or sizes.setdefault(name, size // factor) != size // factor:
                 return None
     return sizes
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from specdl.ir.program import Function, Node, Program
+from specdl.ir.program import Function, Guard, Node, Program
 from specdl.ir.state import find
 from specdl.ir.types import TensorType, bind_symbols, substitute
 
@@ -58,6 +58,8 @@ def verify(program: Program) -> Program:
 
 def _function(program: Program, function: Function, seen: set[str]) -> None:
     types = {value.name: value.type for value in function.inputs}
+    optional = {value.name for value in function.inputs if value.optional}
+    maybe: dict[str, Guard] = {name: Guard(name, True) for name in optional}
     _check(len(types) == len(function.inputs), function, "has two inputs of one name")
     layers: dict[str, Node] = {}
     for node in function.nodes:
@@ -65,6 +67,7 @@ def _function(program: Program, function: Function, seen: set[str]) -> None:
         _check(node.name not in layers, function, f"{where} stands twice")
         for value in node.inputs:
             _check(value is None or value in types, function, f"{where} reads `{value}` before it is made")
+        _check(node.guard is None or node.guard.value in optional, function, f"{where} depends on no optional input")
         _check(len(node.outputs) == len(node.types), function, f"{where} has as many types as outputs")
         _check(not (node.skip and node.training_only), function, f"{where} is skipped, and runs in training")
         given = tuple(types[value] for value in node.inputs if value is not None)
@@ -74,17 +77,21 @@ def _function(program: Program, function: Function, seen: set[str]) -> None:
             _call(program, function, node, given)
         else:
             _check(_inferred(node.callee, given) == node.types, function, f"{where} has other types than its operator")
+        _presence(program, function, node, maybe)
         if node.shares is not None:
             shared = _layer(program, layers, node.shares)
             _check(shared is not None, function, f"{where} shares `{node.shares}`, which does not come before it")
             same = shared is not None and shared.callee == node.callee
             _check(same, function, f"{where} shares `{node.shares}`, which is another layer")
         layers[node.name] = node
+        if node.guard is not None:
+            maybe.update(dict.fromkeys(node.outputs, node.guard))
         for value, type in zip(node.outputs, node.types, strict=True):
             _check(value not in types, function, f"{where} makes `{value}` a second time")
             types[value] = type
     for value in function.outputs:
         _check(value in types, function, f"returns `{value}`, which nothing makes")
+        _check(value not in maybe or function.kind != "network", function, f"returns `{value}`, which may be absent")
     _check(len(function.outputs) == len(function.output_names), function, "has as many names as outputs")
     # In a step a loss term may be called like an output of the network.
     unique = function.kind == "step" or len(set(function.output_names)) == len(function.output_names)
@@ -112,13 +119,28 @@ def _ties(program: Program, function: Function) -> None:
         _check(same, function, f"{where} joins weights of other shapes or dtypes")
 
 
+def _presence(program: Program, function: Function, node: Node, maybe: Mapping[str, Guard]) -> None:
+    """Checks that a node reads values that may be absent only where it may, or where they are not."""
+    if isinstance(node.callee, str):
+        allowed = [value.optional for value in program.functions[node.callee].inputs]
+    else:
+        allowed = [port.rstrip("?") in node.callee.may_be_absent for port in node.callee.inputs]
+        if len(allowed) < len(node.inputs):  # any number of inputs
+            allowed = [False] * len(node.inputs)
+    for value, may in zip(node.inputs, allowed, strict=False):
+        absent = value is not None and value in maybe and maybe[value] != node.guard
+        _check(not absent or may, function, f"node `{node.name}` reads `{value}`, which may be absent")
+
+
 def _call(program: Program, function: Function, node: Node, given: tuple[TensorType, ...]) -> None:
     """Checks the types of a node that calls a function."""
     where, callee = f"node `{node.name}`", program.functions[str(node.callee)]
     wanted, made = tuple(value.type for value in callee.inputs), callee.output_types()
     if node.network is not None:
         _check(program.networks.get(node.network) == node.callee, function, f"{where} is not its network's function")
-        # A network may be called with sizes for its symbols.
+        # A network may be called with sizes for its symbols, and without its optional inputs.
+        left_out = [value.optional and name is None for value, name in zip(callee.inputs, node.inputs, strict=True)]
+        wanted = tuple(type for type, out in zip(wanted, left_out, strict=True) if not out)
         fits = len(wanted) == len(given)
         sizes = bind_symbols(wanted, given) if fits else None
         _check(sizes is not None, function, f"{where} gives other input types")

@@ -12,10 +12,10 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from specdl.objectives.base import Declared, Fraction, Listed, Pair
+from specdl.objectives.base import Declared, Fraction, Pair
 
 if TYPE_CHECKING:
     import torch
@@ -27,14 +27,20 @@ _FUSED_DEVICES = {"cpu", "cuda", "xpu", "mps"}
 NonNegative = Annotated[float, Field(ge=0)]
 
 
+def _one_or_several(value: Any) -> Any:
+    """A single pattern as a list of one."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
 class Group(BaseModel):
     """Other settings for the parameters whose names match; the first matching group wins."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True, allow_inf_nan=False)
 
-    match: Annotated[tuple[str, ...], Listed] = Field(
-        min_length=1, description="Patterns of parameter names: `*.bias`, `features.*`."
-    )
+    match: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_one_or_several, json_schema_input_type=str | list[str]),
+    ] = Field(min_length=1, description="A pattern of parameter names or several: `*.bias`, `features.*`.")
     lr: NonNegative | None = Field(default=None, description="Learning rate of these parameters.")
     weight_decay: NonNegative | None = Field(default=None, description="Weight decay of these parameters.")
 

@@ -28,16 +28,19 @@ FAMILIES: dict[str, str] = {
     ),
     "activation": (
         "relu relu6 leaky_relu prelu elu celu selu gelu silu mish sigmoid tanh softplus hardsigmoid hardswish "
-        "hardtanh softmax log_softmax glu"
+        "hardtanh softmax log_softmax glu swiglu geglu"
     ),
     "dropout": "dropout dropout1d dropout2d alpha_dropout stochastic_depth",
-    "embedding": "embedding",
+    "embedding": "embedding embedding_bag",
+    "positional": "sinusoidal_positions rotary_positions rotary_embedding relative_position_bias alibi",
     "recurrent": "lstm gru rnn",
     "attention": "attention multi_head_attention",
     "shape": (
         "flatten unflatten reshape permute transpose squeeze unsqueeze chunk split expand identity cast positions"
     ),
     "rearrange": "rearrange",
+    "gathering": "gather take_along_dim",
+    "padding": "pad",
     "upsampling": "interpolate pixel_shuffle pixel_unshuffle",
     "merge": "add mul sub div concat stack matmul",
     "elementwise": (

@@ -341,7 +341,7 @@ class LogSoftmax(_AlongAxis):
 
 
 class Glu(_AlongAxis):
-    """One half of the axis times the sigmoid of the other: the axis halves."""
+    """The first half of the axis times the sigmoid of the second: the axis halves."""
 
     operator: ClassVar[str] = "glu"
     module: ClassVar[str] = "GLU"
@@ -367,6 +367,52 @@ class Glu(_AlongAxis):
         return graph.node("Mul", [value, *graph.node("Sigmoid", [gate])])
 
 
+class _GatedFirst(Glu):
+    """Base: a function of the first half of the axis times the second half."""
+
+    gate: ClassVar[type[_Activation]]
+    reference: ClassVar[str] = "https://arxiv.org/abs/2002.05202"
+
+    def torch_module(self, *types: TensorType) -> Call | None:
+        return Call(self.module, (), tuple(self.given().items()))
+
+    def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
+        return None  # x would stand there twice
+
+    def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
+        axis = resolve(self.dim, types[0].rank)
+        gate, value = graph.node("Split", inputs, outputs=2, axis=axis, num_outputs=2)
+        half = self.infer(*types)
+        function = self.gate(**{name: value for name, value in self.given().items() if name != "dim"})
+        return graph.node("Mul", [value, *function.onnx(graph, [gate], half)])
+
+
+class Swiglu(_GatedFirst):
+    """silu(first half of the axis) times the second half: the axis halves. LLaMA's gate, of one layer's output.
+
+    `glu` gates by the second half, as PyTorch does; this one by the first, as fused checkpoints do.
+    """
+
+    operator: ClassVar[str] = "swiglu"
+    module: ClassVar[str] = "SwiGLU"
+    gate: ClassVar[type[_Activation]] = Silu
+    support: ClassVar[tuple[str, ...]] = ("gated.SwiGLU",)
+
+
+class Geglu(_GatedFirst):
+    """gelu(first half of the axis) times the second half: the axis halves.
+
+    `glu` gates by the second half, as PyTorch does; this one by the first, as fused checkpoints do.
+    """
+
+    operator: ClassVar[str] = "geglu"
+    module: ClassVar[str] = "GEGLU"
+    gate: ClassVar[type[_Activation]] = Gelu
+    support: ClassVar[tuple[str, ...]] = ("gated.GEGLU",)
+
+    approximate: Literal["none", "tanh"] = Field(default="none", description="`tanh` for GPT-2's approximation.")
+
+
 OPS: tuple[type[Op], ...] = (
     Relu,
     Relu6,
@@ -387,4 +433,6 @@ OPS: tuple[type[Op], ...] = (
     Softmax,
     LogSoftmax,
     Glu,
+    Swiglu,
+    Geglu,
 )

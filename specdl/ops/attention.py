@@ -6,13 +6,13 @@ them apart where one of the two is left out. A row whose mask is false everywher
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from specdl.ir.dims import Dim
 from specdl.ir.types import DType, TensorType
+from specdl.ops.attention_scores import Extras, Scores, Sizes, extras_of
 from specdl.ops.base import (
     Call,
     Family,
@@ -27,46 +27,12 @@ from specdl.ops.base import (
 )
 from specdl.ops.text import expression
 
-_LOWEST: dict[DType, float] = {"float16": -65504.0, "bfloat16": -3.3895313892515355e38, "float64": -1e300}
-_LOWEST_FLOAT32 = -3.4028234663852886e38
 _DROPOUT = "Probability to drop an attention weight, in training."
 _CAUSAL = "Whether position t attends only to positions up to t."
 _MASK_FORMS = "[N, S], [N, T, S] or [N, h, T, S]"
 
 
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    """Sizes of one attention: `T` queries over `S` keys."""
-
-    batch: Dim
-    heads: Dim
-    kv_heads: Dim
-    queries: Dim
-    keys: Dim
-    features: int
-    value_features: int
-
-    @property
-    def flops(self) -> Dim:
-        """Both matrix products, two for each multiply-add."""
-        return 2 * (self.features + self.value_features) * self.batch * self.heads * self.queries * self.keys
-
-
-@dataclass(frozen=True, slots=True)
-class _Extras:
-    """What else an attention reads, by its dtype: the position among the inputs, and the type."""
-
-    mask: tuple[int, TensorType] | None = None
-    bias: tuple[int, TensorType] | None = None
-
-
-def _extras(types: Sequence[TensorType], first: int) -> _Extras:
-    """Which of the types from position `first` on is the mask and which is the bias."""
-    found = {type.dtype == "bool": (first + index, type) for index, type in enumerate(types[first:])}
-    return _Extras(found.get(True), found.get(False))
-
-
-def _check_mask(mask: TensorType, sizes: _Sizes, position: int) -> None:
+def _check_mask(mask: TensorType, sizes: Sizes, position: int) -> None:
     """Guards that a mask has one of its forms; axes of size 1 are stretched."""
     target = (sizes.batch, sizes.heads, sizes.queries, sizes.keys)
     if mask.rank not in (2, 3, 4):
@@ -82,7 +48,7 @@ def _check_mask(mask: TensorType, sizes: _Sizes, position: int) -> None:
         )
 
 
-def _check_bias(bias: TensorType, sizes: _Sizes, dtype: DType, position: int) -> None:
+def _check_bias(bias: TensorType, sizes: Sizes, dtype: DType, position: int) -> None:
     """Guards that a bias can be added to the scores `[N, h, T, S]`."""
     target = (sizes.batch, sizes.heads, sizes.queries, sizes.keys)
     if bias.dtype != dtype:
@@ -117,13 +83,15 @@ class Attention(Op):
 
     Query, key and value are `[N, T, h·d]` with `heads`, or `[N, h, T, d]` without. Fewer key heads than heads are
     shared by groups of them. The mask is boolean, true = attend: `[N, S]`, `[N, T, S]` or `[N, h, T, S]`; the bias
-    is added to the scores `[N, h, T, S]`. A query that may attend nothing gives zeros.
+    is added to the scores `[N, h, T, S]`: `alibi`, `relative_position_bias`, or your own. A query that may attend
+    nothing gives zeros.
     """
 
     operator: ClassVar[str] = "attention"
     family: ClassVar[Family] = "attention"
     main: ClassVar[str | None] = "heads"
     inputs: ClassVar[tuple[str, ...]] = ("query", "key", "value", "mask?", "bias?")
+    may_be_absent: ClassVar[tuple[str, ...]] = ("mask", "bias")
     support: ClassVar[tuple[str, ...]] = ("scaled_dot_product_attention.ScaledDotProductAttention",)
     reference: ClassVar[str] = (
         "https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html"
@@ -134,6 +102,11 @@ class Attention(Op):
         default=None, ge=1, description="Number of heads of key and value; `heads` by default."
     )
     causal: bool = Field(default=False, description=_CAUSAL)
+    window: int | None = Field(
+        default=None,
+        ge=1,
+        description="Attends only to positions less than so many away: with `causal`, the last ones.",
+    )
     scale: float | None = Field(default=None, allow_inf_nan=False, description="Factor of the scores; 1/√d by default.")
     dropout: float = Field(default=0.0, ge=0, le=1, description=_DROPOUT)
 
@@ -156,7 +129,7 @@ class Attention(Op):
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         sizes = self._sizes(types)
-        extras = _extras(types, 3)
+        extras = extras_of(types, 3)
         if extras.mask is not None:
             _check_mask(extras.mask[1], sizes, extras.mask[0])
         if extras.bias is not None:
@@ -165,7 +138,7 @@ class Attention(Op):
             return (types[0].with_shape(sizes.batch, sizes.heads, sizes.queries, sizes.value_features),)
         return (types[0].with_shape(sizes.batch, sizes.queries, self.heads * sizes.value_features),)
 
-    def _sizes(self, types: Sequence[TensorType]) -> _Sizes:
+    def _sizes(self, types: Sequence[TensorType]) -> Sizes:
         """The sizes of the inputs, once they fit together. Raises `TypeRuleError`."""
         if self.heads is None and self.kv_heads is not None:
             raise TypeRuleError("has `kv_heads` only with `heads`", argument="kv_heads", help="give `heads` too")
@@ -193,7 +166,7 @@ class Attention(Op):
                 input=1,
                 help="the number of heads must be a multiple of the number of key heads",
             )
-        return _Sizes(_common_batch(types[:3]), q_heads, k_heads, queries, keys, features, value_features)
+        return Sizes(_common_batch(types[:3]), q_heads, k_heads, queries, keys, features, value_features)
 
     def _parts(self, position: int, type: TensorType, dtype: DType) -> tuple[Dim, Dim, int]:
         """Heads, length and features a head of one input. Raises `TypeRuleError`."""
@@ -227,7 +200,7 @@ class Attention(Op):
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         # PyTorch's function alone has no heads, one mask at most, and no notion of training.
         full_mask = all(type.dtype != "bool" or type.rank == 4 for type in types[3:])
-        if self.heads is not None or self.dropout or not full_mask or len(types) - 3 + self.causal > 1:
+        if self.heads is not None or self.dropout or self.window or not full_mask or len(types) - 3 + self.causal > 1:
             return None
         sizes = self._sizes(types)
         keywords: dict[str, Any] = {"is_causal": True} if self.causal else {}
@@ -240,8 +213,8 @@ class Attention(Op):
 
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
         given = [name for name in inputs if name]
-        extras = _extras(types, 3)
-        scores = _Scores(graph, self._sizes(types), types[0].dtype, self.causal, self.scale)
+        extras = extras_of(types, 3)
+        scores = Scores(graph, self._sizes(types), types[0].dtype, self.causal, self.scale, self.window)
         scores.read(extras, given)
         batches = {type.shape[0] for type in types[:3]}
         if graph.opset >= 23 and types[0].dtype == "float32" and len(batches) == 1:
@@ -262,6 +235,8 @@ class Attention(Op):
 
     def details(self) -> str:
         words = ["causal"] if self.causal else []
+        if self.window is not None:
+            words.append(f"window {self.window}")
         if self.kv_heads not in (None, self.heads):
             words.append(_count(self.kv_heads or 1, "key head"))
         if self.dropout:
@@ -289,153 +264,6 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-@dataclass(slots=True)
-class _Scores:
-    """Adds the ONNX nodes of one attention."""
-
-    graph: OnnxGraph
-    sizes: _Sizes
-    dtype: DType
-    causal: bool
-    scale: float | None
-    mask: str | None = None
-    """What is attended, broadcastable to `[N, h, T, S]`."""
-    bias: str | None = None
-
-    @property
-    def lowest(self) -> str:
-        """The lowest finite number: -inf would make NaN of a row without anything to attend."""
-        return self.graph.constant(_LOWEST.get(self.dtype, _LOWEST_FLOAT32), self.dtype)
-
-    def read(self, extras: _Extras, names: Sequence[str]) -> None:
-        """Takes the mask and the bias among the inputs."""
-        if extras.mask is not None:
-            position, type = extras.mask
-            self.mask = names[position]
-            if type.rank < 4:
-                places = self.graph.constant([1, 2] if type.rank == 2 else [1], "int64")
-                (self.mask,) = self.graph.node("Unsqueeze", [self.mask, places])
-        if extras.bias is not None:
-            position, type = extras.bias
-            self.bias = names[position]
-            if type.rank < 4:
-                places = self.graph.constant(list(range(4 - type.rank)), "int64")
-                (self.bias,) = self.graph.node("Unsqueeze", [self.bias, places])
-
-    def split(self, value: str, role: str) -> str:
-        """`[N, T, h·d]` as `[N, h, T, d]`; a key as `[N, h, d, T]`."""
-        sizes = self.sizes
-        heads = sizes.heads if role == "query" else sizes.kv_heads
-        features = sizes.value_features if role == "value" else sizes.features
-        shape = self.graph.constant([0, 0, heads, features], "int64")
-        (parts,) = self.graph.node("Reshape", [value, shape])
-        return self.graph.node("Transpose", [parts], perm=[0, 2, 3, 1] if role == "key" else [0, 2, 1, 3])[0]
-
-    def join(self, value: str) -> str:
-        """`[N, h, T, d]` as `[N, T, h·d]`."""
-        assert isinstance(self.sizes.heads, int)
-        (rows,) = self.graph.node("Transpose", [value], perm=[0, 2, 1, 3])
-        shape = self.graph.constant([0, 0, self.sizes.heads * self.sizes.value_features], "int64")
-        return self.graph.node("Reshape", [rows, shape])[0]
-
-    def attend(self, query: str, key: str, value: str) -> str:
-        """The result `[N, h, T, d]` of a query `[N, h, T, d]`, a key `[N, kv, d, S]` and a value `[N, kv, S, d]`."""
-        graph, sizes = self.graph, self.sizes
-        factor = sizes.features**-0.5 if self.scale is None else self.scale
-        if factor != 1:
-            (query,) = graph.node("Mul", [query, graph.constant(factor, self.dtype)])
-        # The heads of a group stand below each other, so that their key isn't copied for each of them.
-        grouped = sizes.heads != sizes.kv_heads and sizes.kv_heads != 1
-        if grouped:
-            shape = graph.constant([0, sizes.kv_heads, -1, sizes.features], "int64")
-            (query,) = graph.node("Reshape", [query, shape])
-        (scores,) = graph.node("MatMul", [query, key])
-        if grouped:
-            shape = graph.shape([0, sizes.heads, sizes.queries, -1])
-            (scores,) = graph.node("Reshape", [scores, shape])
-        alive = self.alive()
-        (weights,) = graph.node("Softmax", [self.masked(scores)], axis=-1)
-        if grouped:
-            assert isinstance(sizes.heads, int)
-            assert isinstance(sizes.kv_heads, int)
-            rows = sizes.heads // sizes.kv_heads * sizes.queries
-            (weights,) = graph.node("Reshape", [weights, graph.shape([0, sizes.kv_heads, rows, -1])])
-        (result,) = graph.node("MatMul", [weights, value])
-        if grouped:
-            shape = graph.shape([0, sizes.heads, sizes.queries, sizes.value_features])
-            (result,) = graph.node("Reshape", [result, shape])
-        return result if alive is None else graph.node("Mul", [result, alive])[0]
-
-    def single(self, names: Sequence[str], *, joined: bool) -> str:
-        """The result as one `Attention` node of opset 23, which knows no row without anything to attend."""
-        graph, sizes = self.graph, self.sizes
-        alive = self.alive()
-        causal = self.causal and self.mask is None
-        mask = self.keep(causal=not causal)
-        if self.bias is not None:
-            mask = self.finite() if mask is None else graph.node("Where", [mask, self.finite(), self.lowest])[0]
-        if mask is not None:  # ONNX Runtime stretches the axes of examples and heads alone
-            (mask,) = graph.node("Expand", [mask, graph.shape([1, 1, sizes.queries, sizes.keys])])
-        (result,) = graph.node(
-            "Attention",
-            [*names, *([] if mask is None else [mask])],
-            is_causal=int(causal) or None,
-            scale=self.scale,
-            q_num_heads=sizes.heads if joined else None,
-            kv_num_heads=sizes.kv_heads if joined else None,
-        )
-        if alive is None:
-            return result
-        if not joined:
-            return graph.node("Mul", [result, alive])[0]
-        shape = graph.constant([0, 0, sizes.heads, sizes.value_features], "int64")
-        (parts,) = graph.node("Reshape", [result, shape])
-        (rows,) = graph.node("Transpose", [alive], perm=[0, 2, 1, 3])
-        (parts,) = graph.node("Mul", [parts, rows])
-        assert isinstance(sizes.heads, int)
-        whole = graph.constant([0, 0, sizes.heads * sizes.value_features], "int64")
-        return graph.node("Reshape", [parts, whole])[0]
-
-    def masked(self, scores: str) -> str:
-        """The scores with the bias, and the lowest number where nothing is attended."""
-        if self.bias is not None:
-            (scores,) = self.graph.node("Add", [scores, self.finite()])
-        keep = self.keep()
-        return scores if keep is None else self.graph.node("Where", [keep, scores, self.lowest])[0]
-
-    def finite(self) -> str:
-        """The bias with -inf replaced by a number so low that its weight is 0."""
-        assert self.bias is not None
-        half = self.graph.constant(_LOWEST.get(self.dtype, _LOWEST_FLOAT32) / 2, self.dtype)
-        return self.graph.node("Max", [self.bias, half])[0]
-
-    def keep(self, *, causal: bool = True) -> str | None:
-        """What mask and causality let be attended, or None for everything."""
-        if not (self.causal and causal):
-            return self.mask
-        rows = self.graph.node("Unsqueeze", [self.count(self.sizes.queries), self.graph.constant([1], "int64")])[0]
-        (lower,) = self.graph.node("GreaterOrEqual", [rows, self.count(self.sizes.keys)])
-        return lower if self.mask is None else self.graph.node("And", [self.mask, lower])[0]
-
-    def count(self, size: Dim) -> str:
-        """0 … size-1."""
-        start, step = self.graph.constant(0, "int64"), self.graph.constant(1, "int64")
-        return self.graph.node("Range", [start, self.graph.reshape(self.graph.shape([size]), []), step])[0]
-
-    def alive(self) -> str | None:
-        """1 for each query that may attend something and 0 for the others, `[N, h, T, 1]`; None where all may."""
-        graph = self.graph
-        if self.mask is None and self.bias is None:
-            return None  # a causal query attends to the first key at least
-        open = self.keep()
-        if self.bias is not None:
-            (finite,) = graph.node("Greater", [self.bias, graph.constant(float("-inf"), self.dtype)])
-            open = finite if open is None else graph.node("And", [open, finite])[0]
-        assert open is not None
-        numbers = graph.cast(open, self.dtype)
-        return graph.node("ReduceMax", [numbers, graph.constant([-1], "int64")], keepdims=1)[0]
-
-
 class MultiHeadAttention(Op):
     """Attention with learned projections of query, key, value and result: `nn.MultiheadAttention`, batch first.
 
@@ -448,6 +276,7 @@ class MultiHeadAttention(Op):
     family: ClassVar[Family] = "attention"
     main: ClassVar[str | None] = "num_heads"
     inputs: ClassVar[tuple[str, ...]] = ("query", "key?", "value?", "mask?")
+    may_be_absent: ClassVar[tuple[str, ...]] = ("mask",)
     inferred: ClassVar[tuple[str, ...]] = ("embed_dim", "kdim", "vdim", "batch_first")
     support: ClassVar[tuple[str, ...]] = ("multi_head_attention.MultiHeadAttention",)
     reference: ClassVar[str] = "https://docs.pytorch.org/docs/stable/generated/torch.nn.MultiheadAttention.html"
@@ -476,7 +305,7 @@ class MultiHeadAttention(Op):
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         sizes = self._sizes(types)
-        mask = _extras(types, 1).mask
+        mask = extras_of(types, 1).mask
         if mask is not None:
             _check_mask(mask[1], sizes, mask[0])
         return (types[0].with_shape(sizes.batch, sizes.queries, types[0].shape[-1]),)
@@ -488,7 +317,7 @@ class MultiHeadAttention(Op):
         key = rest[0] if rest else query
         return query, key, rest[1] if len(rest) > 1 else key
 
-    def _sizes(self, types: Sequence[TensorType]) -> _Sizes:
+    def _sizes(self, types: Sequence[TensorType]) -> Sizes:
         """The sizes of the inputs, once they fit together. Raises `TypeRuleError`."""
         operands = self._operands(types)
         for position, (type, name) in enumerate(zip(operands, ("query", "key", "value"), strict=True)):
@@ -512,7 +341,7 @@ class MultiHeadAttention(Op):
             )
         head = features // self.num_heads
         batch = _common_batch(operands)
-        return _Sizes(batch, self.num_heads, self.num_heads, query.shape[1], key.shape[1], head, head)
+        return Sizes(batch, self.num_heads, self.num_heads, query.shape[1], key.shape[1], head, head)
 
     def _features(self, types: Sequence[TensorType]) -> tuple[int, int, int]:
         """Features of query, key and value."""
@@ -538,8 +367,8 @@ class MultiHeadAttention(Op):
 
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
         given = [name for name in inputs if name]
-        scores = _Scores(graph, self._sizes(types), types[0].dtype, self.causal, None)
-        scores.read(_Extras(_extras(types, 1).mask), given)
+        scores = Scores(graph, self._sizes(types), types[0].dtype, self.causal, None)
+        scores.read(Extras(extras_of(types, 1).mask), given)
         names = [name for name, type in zip(given, types, strict=True) if type.dtype != "bool"]
         query, key, value = self._projected(graph, names, types)
         batches = {type.shape[0] for type in types if type.dtype != "bool"}

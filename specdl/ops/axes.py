@@ -62,6 +62,26 @@ _LIST_OF_SIZES = WithJsonSchema({"anyOf": [*_SIZE["anyOf"], {"type": "array", "i
 _INTEGER: dict[str, Any] = {"type": "integer"}
 _INTEGERS: dict[str, Any] = {"type": "array", "items": _INTEGER, "minItems": 1}
 
+
+def _number(value: Any) -> Any:
+    if isinstance(value, str) and value.isidentifier():
+        return symbol(value)
+    if isinstance(value, (SymDim, float)) or _is_integer(value):
+        return value
+    raise PydanticCustomError("number", "expected a number, or a size such as `T`")
+
+
+def _count(value: Any) -> Dim:
+    found: Dim | float = _number(value)
+    if isinstance(found, float) or (isinstance(found, int) and found < 1):
+        raise PydanticCustomError("count", "expected an integer of at least 1, or a size such as `T`")
+    return found
+
+
+NumberOrSize = Annotated[Any, PlainValidator(_number), WithJsonSchema({"type": ["number", "string"]})]
+"""A number, or a size that is known at run time."""
+Count = Annotated[Any, PlainValidator(_count), WithJsonSchema({"type": ["integer", "string"], "minimum": 1})]
+"""How many: an integer, or a size that is known at run time."""
 Axis = Annotated[int, PlainValidator(_axis), WithJsonSchema(_INTEGER)]
 """One axis."""
 Axes = Annotated[int | tuple[int, ...], PlainValidator(_axes), WithJsonSchema({"anyOf": [_INTEGER, _INTEGERS]})]
@@ -79,7 +99,7 @@ def resolve(dim: int, rank: int, argument: str | None = "dim", *, shape: TensorT
     if not -max(rank, 1) <= dim < max(rank, 1):
         where = f"{shape}" if shape is not None else "the input"
         raise TypeRuleError(
-            f"there is no axis {dim}: {where} has {rank} axes",
+            f"has no axis {dim} to work on: {where} has {rank} axes",
             argument=argument,
             help=f"axes count from 0, the batch, to {rank - 1}, or from -1, the last, back to {-rank}",
         )

@@ -130,6 +130,8 @@ class Op(BaseModel):
     """Whether the entry is itself a tensor of the model (`parameter`, `buffer`): its name is the whole key."""
     inline: ClassVar[bool] = False
     """Whether the source writes it where it is used, and not on a line of its own."""
+    may_be_absent: ClassVar[tuple[str, ...]] = ()
+    """Inputs of which only the run may tell whether they are given; its module takes None for them."""
     takes_numbers: ClassVar[bool] = False
     """Whether a Python number may stand for an input (`add(x, 1)`)."""
 

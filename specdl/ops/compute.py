@@ -145,10 +145,19 @@ def _takes_like(op: Op) -> bool:
     return op.inputs[-1:] == ("like?",)
 
 
-def _like(values: Values) -> tuple[str, TensorType] | None:
-    """The value whose batch and device a tensor made from nothing takes."""
-    batched = (value for value in values.values() if value[1].batched)
-    return next(batched, next(iter(values.values()), None))
+def _like(op: Op, types: Sequence[TensorType], values: Values) -> tuple[str, TensorType] | None:
+    """The value whose batch, sizes and device a tensor made from nothing takes."""
+    known = sorted(values.values(), key=lambda value: not value[1].batched)
+    return next((value for value in known if fits(op, *types, value[1])), next(iter(known), None))
+
+
+def fits(op: Op, *types: TensorType) -> bool:
+    """Whether an operator can work with values of these types."""
+    try:
+        op.infer(*types)
+    except TypeRuleError:
+        return False
+    return True
 
 
 Visit = Callable[["ComputeTree", Values], tuple[str, TensorType]]
@@ -157,7 +166,9 @@ Visit = Callable[["ComputeTree", Values], tuple[str, TensorType]]
 def _arguments(apply: Apply, values: Values, visit: Visit) -> list[tuple[str, TensorType]]:
     """The text (or name) and type of each input of an operator in the tree, with `like` where it wants one."""
     found = [visit(argument, values) for argument in apply.arguments]
-    like = _like(values) if _takes_like(apply.op) and len(found) < len(apply.op.inputs) else None
+    types = [type for _, type in found]
+    wanted = _takes_like(apply.op) and len(found) < len(apply.op.inputs) and not (found and fits(apply.op, *types))
+    like = _like(apply.op, types, values) if wanted else None
     return [*found, like] if like is not None else found
 
 

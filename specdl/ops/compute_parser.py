@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from specdl.diagnostics import did_you_mean
 from specdl.ir.dims import SymDim
-from specdl.ir.types import TensorType
+from specdl.ir.types import DTYPES, TensorType
 from specdl.ops import OPERATORS, comparison, elementwise, merge, reduction
 from specdl.ops.base import Op
 from specdl.ops.compute import Apply, Compute, ComputeError, ComputeTree, Constant, Ref
@@ -255,6 +255,8 @@ class _Reader:
                 return value
             case ast.Name(id=name) if name in self.constants:
                 return self.constants[name]
+            case ast.Name(id=name) if name in DTYPES:
+                return name
             case ast.List(elts=items) | ast.Tuple(elts=items):
                 return [self.constant(item) for item in items]
             case ast.IfExp(test=test, body=body, orelse=other):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import PlainValidator
 
-from specdl.ir.dims import Dim, SymDim
+from specdl.ir.dims import Dim, SymDim, extent
 from specdl.ir.types import TensorType
 from specdl.ops.base import Family, OnnxGraph, Op, TypeRuleError
 from specdl.ops.broadcasting import Number
@@ -171,11 +171,11 @@ def _bound(bound: Dim, size: Dim, x: TensorType, axis: int) -> Dim:
     if isinstance(bound, SymDim):
         return bound
     # Every size is at least 1, so an axis of T + 1 has at least 2 places.
-    least = size
-    if isinstance(size, SymDim):
-        least = size.evaluate(dict.fromkeys(size.symbols(), 1)) if all(count > 0 for _, count in size.terms) else 0
-    if not isinstance(least, int) or abs(bound) > max(least, 1):
+    if abs(bound) > max(extent(size)[0], 1):
+        symbols = sorted(size.symbols()) if isinstance(size, SymDim) else []
         raise TypeRuleError(
-            f"axis {axis} of {x} may be shorter than {abs(bound)}, so the length of the slice isn't known", input=0
+            f"axis {axis} of {x} may be shorter than {abs(bound)}, so the length of the slice isn't known",
+            input=0,
+            help=f"say how short it may be: `sizes: {{{symbols[0]}: {{min: {abs(bound)}}}}}`" if symbols else None,
         )
     return bound if bound >= 0 else size + bound

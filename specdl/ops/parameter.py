@@ -11,11 +11,12 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from specdl.ir.dims import Dim, SymDim
 from specdl.ir.types import DType, TensorType
-from specdl.ops.axes import Sizes
+from specdl.ops.axes import Count, NumberOrSize, Sizes
 from specdl.ops.base import Call, Family, OnnxGraph, Op, TypeRuleError, Weight
 from specdl.ops.initializers import Init, Initializer
-from specdl.ops.text import expression, literal, postfix
+from specdl.ops.text import dim_text, expression, literal, postfix
 
 _DOCS = "https://docs.pytorch.org/docs/stable/generated/torch"
 
@@ -93,13 +94,14 @@ class _Made(Op):
         """The numbers, for ONNX."""
         raise NotImplementedError
 
-    def written(self) -> list[str]:
-        """The arguments of the PyTorch call."""
+    def written(self, values: Sequence[tuple[str, TensorType]]) -> list[str]:
+        """The arguments of the PyTorch call; sizes that are known at run time are read from one of `values`."""
         raise NotImplementedError
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         device = [f"device={postfix(arguments[0])}.device"] if arguments else []
-        return expression(f"torch.{self.operator}", [*self.written(), *device])
+        values = list(zip(arguments, types, strict=True))
+        return expression(f"torch.{self.operator}", [*self.written(values), *device])
 
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
         (made,) = self.infer(*types)
@@ -114,13 +116,26 @@ class Linspace(_Made):
 
     start: float = Field(description="The first number.")
     end: float = Field(description="The last number.")
-    steps: int = Field(ge=1, description="How many.")
+    steps: Count = Field(description="How many; a size such as `T` too.")
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        self.written([("like", type) for type in types])
         return (TensorType((self.steps,)),)
 
-    def written(self) -> list[str]:
-        return [literal(self.start), literal(self.end), str(self.steps)]
+    def written(self, values: Sequence[tuple[str, TensorType]]) -> list[str]:
+        return [literal(self.start), literal(self.end), dim_text(self.steps, values)]
+
+    def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
+        if isinstance(self.steps, int):
+            return super().onnx(graph, inputs, types)
+        count = graph.reshape(graph.shape([self.steps]), [])
+        one = graph.constant(1, "int64")
+        (places,) = graph.node("Range", [graph.constant(0, "int64"), count, one])
+        (gaps,) = graph.node("Max", [*graph.node("Sub", [count, one]), one])
+        span = graph.constant(self.end - self.start, "float32")
+        (gap,) = graph.node("Div", [span, graph.cast(gaps, "float32")])
+        (offsets,) = graph.node("Mul", [graph.cast(places, "float32"), gap])
+        return graph.node("Add", [offsets, graph.constant(self.start, "float32")])
 
     def numbers(self) -> list[Any]:
         if self.steps == 1:
@@ -132,14 +147,14 @@ class Linspace(_Made):
 
 
 class Arange(_Made):
-    """The numbers from `start` (included) to `end` (excluded), `step` apart; integers give int64."""
+    """The numbers from `start` (included) to `end` (excluded), `step` apart; integers and sizes give int64."""
 
     operator: ClassVar[str] = "arange"
     main: ClassVar[str | None] = "end"
     reference: ClassVar[str] = f"{_DOCS}.arange.html"
 
-    start: int | float = Field(default=0, description="The first number.")
-    end: int | float = Field(description="Where it stops; not included.")
+    start: NumberOrSize = Field(default=0, description="The first number.")
+    end: NumberOrSize = Field(description="Where it stops; not included. A size such as `T` too.")
     step: int | float = Field(default=1, description="The distance between two numbers.")
 
     @classmethod
@@ -148,22 +163,43 @@ class Arange(_Made):
 
     @model_validator(mode="after")
     def _leads_to_the_end(self) -> Self:
-        if self.step == 0 or (self.end - self.start) / self.step < 0:
+        if self._sized:
+            if not isinstance(self.step, int) or self.step < 1 or float in {type(self.start), type(self.end)}:
+                raise ValueError("with a size that is known at run time, all are integers and `step` is at least 1")
+        elif self.step == 0 or (self.end - self.start) / self.step < 0:
             raise ValueError(f"steps of {self.step} don't lead from {self.start} to {self.end}")
         return self
 
+    @property
+    def _sized(self) -> bool:
+        return isinstance(self.start, SymDim) or isinstance(self.end, SymDim)
+
+    def _count(self) -> Dim:
+        span: Any = self.end - self.start
+        count: Dim = (span + (int(self.step) - 1)) // int(self.step) if self._sized else math.ceil(span / self.step)
+        return count
+
     def numbers(self) -> list[Any]:
-        count = math.ceil((self.end - self.start) / self.step)
-        return [self.start + place * self.step for place in range(count)]
+        return [self.start + place * self.step for place in range(int(str(self._count())))]
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        whole = all(isinstance(number, int) for number in (self.start, self.end, self.step))
-        return (TensorType((math.ceil((self.end - self.start) / self.step),), "int64" if whole else "float32"),)
+        self.written([("like", type) for type in types])
+        whole = all(isinstance(number, (int, SymDim)) for number in (self.start, self.end, self.step))
+        return (TensorType((self._count(),), "int64" if whole else "float32"),)
 
-    def written(self) -> list[str]:
+    def written(self, values: Sequence[tuple[str, TensorType]]) -> list[str]:
+        start, end = (
+            dim_text(item, values) if isinstance(item, SymDim) else literal(item) for item in (self.start, self.end)
+        )
         if self.step != 1:
-            return [literal(self.start), literal(self.end), literal(self.step)]
-        return [literal(self.start), literal(self.end)] if self.start else [literal(self.end)]
+            return [start, end, literal(self.step)]
+        return [start, end] if self.start else [end]
+
+    def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
+        if not self._sized:
+            return super().onnx(graph, inputs, types)
+        ends = [graph.reshape(graph.shape([item]), []) for item in (self.start, self.end)]
+        return graph.node("Range", [*ends, graph.constant(self.step, "int64")])
 
 
 def _nested(value: Any) -> Any:
@@ -202,12 +238,9 @@ class Constant(_Made):
         dtype: DType = "float32" if not kinds or float in kinds else "int64" if int in kinds else "bool"
         return (TensorType(_lengths(self.value), dtype),)
 
-    def written(self) -> list[str]:
-        return [_bracketed(self.value)]
-
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         device = [f"device={postfix(arguments[0])}.device"] if arguments else []
-        return expression("torch.tensor", [*self.written(), *device])
+        return expression("torch.tensor", [_bracketed(self.value), *device])
 
     def numbers(self) -> Any:
         return self.value

@@ -100,6 +100,7 @@ class Rearrange(Op):
 
     Brackets join axes on the right and split them on the left, where the sizes of all but one axis are given
     beside the pattern. `1` is an axis of size 1, `...` any number of axes. The batch is an axis like the others.
+    `like` is a value that has the sizes that x lacks.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -108,6 +109,7 @@ class Rearrange(Op):
     operator: ClassVar[str] = "rearrange"
     family: ClassVar[Family] = "shape"
     main: ClassVar[str | None] = "pattern"
+    inputs: ClassVar[tuple[str, ...]] = ("x", "like?")
     counted: ClassVar[bool] = False
     reference: ClassVar[str] = "https://einops.rocks/api/rearrange/"
 
@@ -122,9 +124,10 @@ class Rearrange(Op):
         return {"pattern": self.pattern, **self.sizes}
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        (x,) = types
+        x = types[0]
         plan = self._plan(x)
-        self._render("x", x, plan)  # a size that x doesn't have is found here
+        values = [(f"x{place}", type) for place, type in enumerate(types)]
+        self._render(values, plan)  # a size that none of them has is found here
         return (x.with_shape(*plan.result()),)
 
     def _plan(self, x: TensorType) -> _Plan:
@@ -185,18 +188,18 @@ class Rearrange(Op):
             raise _wrong(message, group.part) from None
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
-        return self._render(arguments[0], types[0], self._plan(types[0]))
+        return self._render(list(zip(arguments, types, strict=True)), self._plan(types[0]))
 
-    def _render(self, name: str, x: TensorType, plan: _Plan) -> str:
-        """The chain of PyTorch's methods."""
-        text = name
+    def _render(self, values: Sequence[tuple[str, TensorType]], plan: _Plan) -> str:
+        """The chain of PyTorch's methods on the first of the values."""
+        text = values[0][0]
         gone = tuple(axis for axis, pieces in enumerate(plan.pieces) if not pieces)
         if gone:
             text = method(text, "squeeze", gone[0] if len(gone) == 1 else gone)
         kept = [pieces for pieces in plan.pieces if pieces]
         for axis in reversed(range(len(kept))):
             if len(kept[axis]) > 1:
-                sizes = ", ".join(_split_texts(kept[axis], name, x))
+                sizes = ", ".join(_split_texts(kept[axis], values))
                 text = expression(f"{postfix(text)}.unflatten", [str(axis), f"({sizes})"])
         text = _joined(text, plan.units)
         text = _permuted(text, plan.order)
@@ -352,11 +355,11 @@ def _planned(left: Sequence[Sequence[str]], sizes: Sequence[Sequence[Dim]], righ
 # ---- text ------------------------------------------------------------------------------------------------
 
 
-def _split_texts(sizes: Sequence[Dim], name: str, x: TensorType) -> list[str]:
+def _split_texts(sizes: Sequence[Dim], values: Sequence[tuple[str, TensorType]]) -> list[str]:
     """The sizes that an axis is split into; PyTorch works out one that is symbolic."""
     symbolic = [index for index, size in enumerate(sizes) if isinstance(size, SymDim)]
     free = symbolic[0] if symbolic else None
-    return ["-1" if index == free else dim_text(size, [(name, x)]) for index, size in enumerate(sizes)]
+    return ["-1" if index == free else dim_text(size, values) for index, size in enumerate(sizes)]
 
 
 def _joined(text: str, counts: Sequence[int]) -> str:

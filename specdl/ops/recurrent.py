@@ -1,13 +1,33 @@
-"""Recurrent networks over sequences `[N, T, C]`, with PyTorch's weights, outputs and final states."""
+"""Recurrent networks over sequences `[N, T, C]`, with PyTorch's weights, outputs and final states.
 
-from collections.abc import Sequence
+They may be told how they begin (`h`, `c`) and how long each sequence is (`lengths`). An input that is left out is
+told from the others by its dtype: states are floating-point numbers, lengths are integers.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from specdl.ir.dims import Dim
 from specdl.ir.types import TensorType
-from specdl.ops.base import Call, Family, OnnxGraph, Op, Weight, require_floating, require_rank, require_static
+from specdl.ops.base import (
+    Call,
+    Family,
+    OnnxGraph,
+    Op,
+    TypeRuleError,
+    Weight,
+    require_floating,
+    require_rank,
+    require_static,
+)
+
+_LENGTHS = "of a mask they are `sum(mask, dim=1)` in a `compute`"
+
+
+def _support(module: str) -> tuple[str, ...]:
+    return "packed_recurrent.Packed", f"packed_recurrent.Packed{module}"
 
 
 class _Recurrent(Op):
@@ -15,6 +35,8 @@ class _Recurrent(Op):
 
     family: ClassVar[Family] = "recurrent"
     main: ClassVar[str | None] = "hidden_size"
+    inputs: ClassVar[tuple[str, ...]] = ("x", "h?", "lengths?")
+    may_be_absent: ClassVar[tuple[str, ...]] = ("lengths",)
     outputs: ClassVar[tuple[str, ...]] = ("output", "h")
     inferred: ClassVar[tuple[str, ...]] = ("input_size", "batch_first")
     module: ClassVar[str]
@@ -32,13 +54,34 @@ class _Recurrent(Op):
         """1, or 2 if bidirectional."""
         return 2 if self.bidirectional else 1
 
+    def check_ports(self, ports: Mapping[str, TensorType]) -> None:
+        """Guards what tells states and lengths apart. Raises `TypeRuleError`."""
+        for place, (name, type) in enumerate(ports.items()):
+            if name == "lengths" and type.floating:
+                raise TypeRuleError(f"expects lengths [N] of integers, got {type}", input=place, help=_LENGTHS)
+            if name in ("h", "c") and not type.floating:
+                help = f"name the lengths: `{self.operator}(x, lengths=…)`" if type.rank == 1 else None
+                raise TypeRuleError(f"expects a state of floating-point numbers, got {type}", input=place, help=help)
+        if ("h" in ports) != ("c" in ports) and "c" in self.outputs:
+            raise TypeRuleError("begins with both states, `h` and `c`, or with neither", input=1)
+
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        (x,) = types
+        x, *others = types
         require_rank(x, 3, "[N, T, C]", help="an image becomes a sequence by `flatten` and `transpose`")
         require_floating(x, help="put an `embedding` before it")
         require_static(x.shape[-1], "the number of input features")
         batch, length, _ = x.shape
         state = x.with_shape(self.directions * self.num_layers, batch, self.hidden_size)
+        for place, other in enumerate(others, 1):
+            if other.floating and other != state:
+                help = (
+                    "the final state of a layer with as many layers, directions and features"
+                    if other.rank == 3
+                    else None
+                )
+                raise TypeRuleError(f"expects a state {state}, got {other}", input=place, help=help)
+            if not other.floating and (other.dtype not in ("int64", "int32") or other.shape != (batch,)):
+                raise TypeRuleError(f"expects lengths [{batch}] of integers, got {other}", input=place, help=_LENGTHS)
         return (x.with_shape(batch, length, self.directions * self.hidden_size), *[state] * (len(self.outputs) - 1))
 
     def weights(self, *types: TensorType) -> tuple[Weight, ...]:
@@ -63,7 +106,11 @@ class _Recurrent(Op):
         if self.num_layers == 1:
             keywords.pop("dropout", None)  # there is nothing between the layers, and PyTorch would warn
         arguments = (types[0].shape[-1], self.hidden_size)
-        return Call(f"nn.{self.module}", arguments, (*keywords.items(), ("batch_first", True)))
+        return Call(
+            f"nn.{self.module}" if len(types) == 1 else f"Packed{self.module}",
+            arguments,
+            (*keywords.items(), ("batch_first", True)),
+        )
 
     def onnx_attributes(self) -> dict[str, Any]:
         """The attributes that only this kind of layer has."""
@@ -71,7 +118,13 @@ class _Recurrent(Op):
 
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
         batch, length, _ = types[0].shape
-        (value,) = graph.node("Transpose", inputs, perm=[1, 0, 2])  # ONNX Runtime wants [T, N, C]
+        (value,) = graph.node("Transpose", inputs[:1], perm=[1, 0, 2])  # ONNX Runtime wants [T, N, C]
+        extras = list(zip([name for name in inputs if name][1:], types[1:], strict=True))
+        begins = [self._layers(graph, name) for name, type in extras if type.floating]
+        steps = ""
+        for name, type in extras:
+            if not type.floating:
+                (steps,) = graph.node("Max", [graph.cast(name, "int32"), graph.constant(1, "int32")])
         states: list[tuple[str, ...]] = []
         for layer in range(self.num_layers):
             parts = ("weight_ih", "weight_hh", "bias") if self.bias else ("weight_ih", "weight_hh")
@@ -79,6 +132,8 @@ class _Recurrent(Op):
                 graph.initializer(f"{part}_l{layer}_onnx", self._array(graph, part, self._suffixes(layer)))
                 for part in parts
             ]
+            if begins or steps:
+                operands += [*[""] * (3 - len(operands)), steps, *(parts[layer] for parts in begins)]
             output, *state = graph.node(
                 self.module,
                 [value, *operands],
@@ -99,6 +154,12 @@ class _Recurrent(Op):
             for parts in zip(*states, strict=True)
         ]
         return (result, *finals)
+
+    def _layers(self, graph: OnnxGraph, state: str) -> tuple[str, ...]:
+        """The parts of an initial state, layer by layer."""
+        if self.num_layers == 1:
+            return (state,)
+        return graph.node("Split", [state], outputs=self.num_layers, axis=0, num_outputs=self.num_layers)
 
     def _array(self, graph: OnnxGraph, part: str, suffixes: Sequence[str]) -> Any:
         """The weights of a layer's directions in ONNX's layout: `[directions, gates · hidden, ...]`."""
@@ -127,9 +188,15 @@ class _Recurrent(Op):
 
 
 class Lstm(_Recurrent):
-    """Long short-term memory. Gives the output at every step, the final hidden states and the final cells."""
+    """Long short-term memory. Gives the output at every step, the final hidden states and the final cells.
+
+    It begins with zeros, or with the states `h` and `c`. With `lengths` `[N]`, each sequence ends there: outputs behind
+    are zeros, and the final states are those of its last step, in both directions.
+    """
 
     operator: ClassVar[str] = "lstm"
+    inputs: ClassVar[tuple[str, ...]] = ("x", "h?", "c?", "lengths?")
+    support: ClassVar[tuple[str, ...]] = _support("LSTM")
     outputs: ClassVar[tuple[str, ...]] = ("output", "h", "c")
     module: ClassVar[str] = "LSTM"
     gates: ClassVar[tuple[int, ...]] = (0, 3, 1, 2)  # input, output, forget, cell of input, forget, cell, output
@@ -143,9 +210,13 @@ class Lstm(_Recurrent):
 
 
 class Gru(_Recurrent):
-    """Gated recurrent unit. Gives the output at every step and the final hidden states."""
+    """Gated recurrent unit. Gives the output at every step and the final hidden states.
+
+    It begins with zeros, or with the state `h`. With `lengths` `[N]`, each sequence ends there.
+    """
 
     operator: ClassVar[str] = "gru"
+    support: ClassVar[tuple[str, ...]] = _support("GRU")
     module: ClassVar[str] = "GRU"
     gates: ClassVar[tuple[int, ...]] = (1, 0, 2)  # update, reset, new of reset, update, new
     reference: ClassVar[str] = "https://docs.pytorch.org/docs/stable/generated/torch.nn.GRU.html"
@@ -158,9 +229,13 @@ class Gru(_Recurrent):
 
 
 class Rnn(_Recurrent):
-    """The plain recurrent network of Elman. Gives the output at every step and the final hidden states."""
+    """The plain recurrent network of Elman. Gives the output at every step and the final hidden states.
+
+    It begins with zeros, or with the state `h`. With `lengths` `[N]`, each sequence ends there.
+    """
 
     operator: ClassVar[str] = "rnn"
+    support: ClassVar[tuple[str, ...]] = _support("RNN")
     module: ClassVar[str] = "RNN"
     gates: ClassVar[tuple[int, ...]] = (0,)
     reference: ClassVar[str] = "https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html"

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from specdl.ir.dims import Dim, SymDim, product
+from specdl.ir.dims import Dim, SymDim, product, symbol
 from specdl.ir.types import DType, TensorType
 from specdl.ops.axes import Axes, Axis, AxisList, SizesToFill, resolve, resolve_all
 from specdl.ops.base import Call, Family, OnnxGraph, Op, TypeRuleError, require_static
@@ -64,6 +64,11 @@ def _quotient(total: Dim, known: Dim) -> Dim | None:
     return rest
 
 
+def _placeholders(types: Sequence[TensorType]) -> list[tuple[str, TensorType]]:
+    """Values of these types under any names: to see whether they have the sizes that are needed."""
+    return [(f"x{place}", type) for place, type in enumerate(types)]
+
+
 def _listed(sizes: Sequence[Dim]) -> str:
     return "[" + ", ".join(map(str, sizes)) + "]"
 
@@ -95,25 +100,29 @@ class Flatten(_Shape):
 
 
 class Unflatten(_Shape):
-    """Splits one axis into several: the inverse of flatten. One of the sizes may be -1."""
+    """Splits one axis into several: the inverse of flatten. One of the sizes may be -1.
+
+    `like` is a value that has the sizes that x lacks.
+    """
 
     operator: ClassVar[str] = "unflatten"
+    inputs: ClassVar[tuple[str, ...]] = ("x", "like?")
     reference: ClassVar[str] = f"{_MODULE}.Unflatten.html"
 
     dim: Axis = Field(description="The axis that is split; the batch is 0.")
     unflattened_size: SizesToFill = Field(description="The sizes that it becomes.")
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        (x,) = types
+        x = types[0]
         if not x.rank:
             raise TypeRuleError("a single number has no axis to split", input=0)
         axis = resolve(self.dim, x.rank, shape=x)
         sizes = fill_sizes(self.unflattened_size, x.shape[axis], f"axis {self.dim} of {x}")
-        self._texts("x", x)
+        self._texts(_placeholders(types))
         return (x.with_shape(*x.shape[:axis], *sizes, *x.shape[axis + 1 :]),)
 
-    def _texts(self, name: str, x: TensorType) -> list[str]:
-        return [dim_text(size, [(name, x)]) for size in self.unflattened_size]
+    def _texts(self, values: Sequence[tuple[str, TensorType]]) -> list[str]:
+        return [dim_text(size, values) for size in self.unflattened_size]
 
     def torch_module(self, *types: TensorType) -> Call | None:
         if any(isinstance(size, SymDim) for size in self.unflattened_size):
@@ -121,15 +130,19 @@ class Unflatten(_Shape):
         return Call("nn.Unflatten", (self.dim, self.unflattened_size))
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
-        sizes = ", ".join(self._texts(arguments[0], types[0]))
+        sizes = ", ".join(self._texts(list(zip(arguments, types, strict=True))))
         text = f"({sizes},)" if len(self.unflattened_size) == 1 else f"({sizes})"
         return expression(f"{postfix(arguments[0])}.unflatten", [str(self.dim), text])
 
 
 class Reshape(_Shape):
-    """Gives every example another shape of as many elements. The batch is left out; one size may be -1."""
+    """Gives every example another shape of as many elements. The batch is left out; one size may be -1.
+
+    `like` is a value that has the sizes that x lacks.
+    """
 
     operator: ClassVar[str] = "reshape"
+    inputs: ClassVar[tuple[str, ...]] = ("x", "like?")
     main: ClassVar[str | None] = "shape"
     support: ClassVar[tuple[str, ...]] = ("reshape.Reshape",)
     reference: ClassVar[str] = f"{_TENSOR}.reshape.html"
@@ -137,18 +150,19 @@ class Reshape(_Shape):
     shape: SizesToFill = Field(description="The shape without the batch.")
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        (x,) = types
+        x = types[0]
         if not x.rank:
             raise TypeRuleError("a single number has no batch to keep", input=0)
         sizes = fill_sizes(self.shape, product(x.shape[1:]), f"an example of {x}")
-        self._texts("x", x)
+        self._texts(_placeholders(types))
         return (x.with_shape(x.shape[0], *sizes),)
 
-    def _texts(self, name: str, x: TensorType) -> list[str]:
-        sizes = [dim_text(size, [(name, x)]) for size in self.shape]
+    def _texts(self, values: Sequence[tuple[str, TensorType]]) -> list[str]:
+        _, x = values[0]
+        sizes = [dim_text(size, values) for size in self.shape]
         if x.batched and all(isinstance(size, int) and size != -1 for size in self.shape):
             return ["-1", *sizes]
-        return [dim_text(x.shape[0], [(name, x)]), *sizes]
+        return [dim_text(x.shape[0], values), *sizes]
 
     def torch_module(self, *types: TensorType) -> Call | None:
         if any(isinstance(size, SymDim) for size in self.shape):
@@ -156,7 +170,7 @@ class Reshape(_Shape):
         return Call("Reshape", self.shape)
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
-        return expression(f"{postfix(arguments[0])}.reshape", self._texts(arguments[0], types[0]))
+        return expression(f"{postfix(arguments[0])}.reshape", self._texts(list(zip(arguments, types, strict=True))))
 
 
 class Permute(Op):
@@ -360,13 +374,14 @@ def _cut(size: int, piece: int, whole: int) -> tuple[int, ...]:
     return tuple(min(piece, whole - start) for start in range(0, size, piece))
 
 
-def _split_sizes(value: Any) -> int | tuple[int, ...]:
+def _split_sizes(value: Any) -> Dim | tuple[Dim, ...]:
     items = value if isinstance(value, (list, tuple)) else (value,)
-    if not items or any(isinstance(item, bool) or not isinstance(item, int) for item in items):
+    found: list[Dim] = [symbol(item) if isinstance(item, str) and item.isidentifier() else item for item in items]
+    if not items or any(isinstance(item, bool) or not isinstance(item, (int, SymDim)) for item in found):
         raise PydanticCustomError("split", "expected the size of a piece, or a list of sizes")
-    if any(item < 0 for item in items) or value == 0:
+    if any(isinstance(item, int) and item < 0 for item in found) or value == 0:
         raise PydanticCustomError("split", "sizes of pieces are at least 1")
-    return tuple(items) if isinstance(value, (list, tuple)) else items[0]
+    return tuple(found) if isinstance(value, (list, tuple)) else found[0]
 
 
 class Split(_Pieces):
@@ -377,9 +392,11 @@ class Split(_Pieces):
     reference: ClassVar[str] = f"{_TENSOR}.split.html"
 
     split_size_or_sections: Annotated[
-        int | tuple[int, ...],
+        Any,
         PlainValidator(_split_sizes),
-        WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}),
+        WithJsonSchema(
+            {"anyOf": [{"type": ["integer", "string"]}, {"type": "array", "items": {"type": ["integer", "string"]}}]}
+        ),
     ] = Field(description="The size of a piece, or the sizes of all pieces.")
     dim: Axis = Field(default=0, description="The axis that is cut; the batch is 0.")
 
@@ -387,25 +404,38 @@ class Split(_Pieces):
         return self._guarded_axis(self.dim, x)
 
     def sizes(self, size: Dim, x: TensorType) -> tuple[Dim, ...]:
-        if not isinstance(size, int):
+        wanted = self.split_size_or_sections
+        if isinstance(wanted, tuple):
+            total: Dim = 0
+            for item in wanted:
+                total = total + item
+            if total != size:
+                raise TypeRuleError(
+                    f"the pieces {_listed(wanted)} add up to {total}, but axis {self.dim} of {x} has {size}",
+                    argument="split_size_or_sections",
+                )
+            self._texts("x", x)
+            return wanted
+        if isinstance(size, int) and isinstance(wanted, int):
+            return _cut(size, wanted, size) if size else (0,)
+        count = next((count for count in range(1, MAX_PIECES) if wanted * count == size), None)
+        if count is None:
             raise TypeRuleError(
                 f"axis {self.dim} of {x} has `{size}` elements, so the number of pieces isn't known",
                 argument="dim",
                 help="say which axis is cut, e.g. `dim: -1`",
             )
+        self._texts("x", x)
+        return (wanted,) * count
+
+    def _texts(self, name: str, x: TensorType) -> str:
         wanted = self.split_size_or_sections
-        if isinstance(wanted, int):
-            return _cut(size, wanted, size) if size else (0,)
-        if sum(wanted) != size:
-            raise TypeRuleError(
-                f"the pieces {list(wanted)} add up to {sum(wanted)}, but axis {self.dim} of {x} has {size}",
-                argument="split_size_or_sections",
-            )
-        return wanted
+        if isinstance(wanted, tuple):
+            return f"[{', '.join(dim_text(item, [(name, x)]) for item in wanted)}]"
+        return dim_text(wanted, [(name, x)])
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
-        wanted = self.split_size_or_sections
-        sizes = str(wanted) if isinstance(wanted, int) else str(list(wanted))
+        sizes = self._texts(arguments[0], types[0])
         return expression(f"{postfix(arguments[0])}.split", [sizes], **({"dim": self.dim} if self.dim else {}))
 
 
@@ -439,7 +469,7 @@ class Expand(Op):
                     argument="sizes",
                 )
             shape.append(old if size == -1 else size)
-        self._texts([(f"x{place}", type) for place, type in enumerate(types)])
+        self._texts(_placeholders(types))
         return (x.with_shape(*shape),)
 
     def _texts(self, values: Sequence[tuple[str, TensorType]]) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from specdl.ir.dims import Dim, FloorDiv, SymDim
+from specdl.ir.dims import Dim, FloorDiv, SymDim, multiple
 from specdl.ir.types import TensorType
 from specdl.ops.base import Call, TypeRuleError
 
@@ -134,12 +134,16 @@ def _atom_text(atom: str | FloorDiv, values: Sequence[tuple[str, TensorType]], w
     if isinstance(atom, FloorDiv):
         return infix("//", dim_text(atom.numerator, values), str(atom.denominator))
     single = SymDim((((atom,), 1),))
-    if single == whole:
-        raise TypeRuleError(
-            f"the size `{whole}` isn't an axis of its inputs, so it can't be known when the model runs",
-            help=f"give it a value that has the axis `{whole}`",
-        )
-    return dim_text(single, values)
+    if single != whole:
+        return dim_text(single, values)
+    for name, type in values:
+        for axis, size in enumerate(type.shape):
+            if (counted := multiple(size)) is not None and counted[0] == atom:
+                return infix("//", f"{postfix(name)}.shape[{axis}]", str(counted[1]))
+    raise TypeRuleError(
+        f"the size `{whole}` isn't an axis of its inputs, so it can't be known when the model runs",
+        help=f"give it a value that has the axis `{whole}`",
+    )
 
 
 def _bracketed(text: str, lowest: int) -> str:

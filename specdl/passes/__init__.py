@@ -9,8 +9,10 @@ from specdl.ir.verify import InvalidProgram, verify
 from specdl.passes.gradients import prepare_gradients
 from specdl.passes.liveness import mark_liveness
 from specdl.passes.sharing import share_functions
+from specdl.passes.unread import drop_unread_inputs
 
 PASSES: tuple[Callable[[Program], Program], ...] = (
+    drop_unread_inputs,
     share_functions,
     prepare_gradients,
     mark_liveness,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from specdl.ir.program import Function, Node, Program, Residual
+from specdl.ir.program import Function, Node, Program
 from specdl.ir.types import TensorType
 
 
@@ -30,9 +30,9 @@ def _prepare(function: Function) -> Function:
     types = function.types()
     marked: dict[str, str] = {}
     nodes = [_mark(value.name, types, function, marked) for value in function.inputs if value.name in wanted]
-    places: list[int] = []
+    places: dict[int, int] = {}
     for node in function.nodes:
-        places.append(len(nodes))
+        places[len(places)] = len(nodes)
         inputs = tuple(None if name is None else marked.get(name, name) for name in node.inputs)
         nodes.append(replace(node, inputs=inputs))
         nodes.extend(_mark(name, types, function, marked) for name in node.outputs if name in wanted)
@@ -40,7 +40,7 @@ def _prepare(function: Function) -> Function:
         function,
         nodes=tuple(nodes),
         outputs=tuple(marked.get(name, name) for name in function.outputs),
-        residuals=tuple(_moved(residual, places, marked) for residual in function.residuals),
+        residuals=tuple(item.moved(places, marked.get(item.source)) for item in function.residuals),
     )
 
 
@@ -55,13 +55,3 @@ def _mark(name: str, types: Mapping[str, TensorType], function: Function, marked
     marked[name] = new
     span = next((node.span for node in function.nodes if name in node.outputs), function.span)
     return Node(new, Differentiable(), (name,), (new,), (types[name],), span)
-
-
-def _moved(residual: Residual, places: list[int], marked: Mapping[str, str]) -> Residual:
-    """A residual whose nodes have other positions now."""
-    return Residual(
-        marked.get(residual.source, residual.source),
-        tuple(places[index] for index in residual.body),
-        tuple(places[index] for index in residual.shortcut),
-        places[residual.add],
-    )

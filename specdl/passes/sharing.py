@@ -46,11 +46,14 @@ def _form(function: Function) -> Hashable:
         for name in node.outputs:
             numbers[name] = len(numbers)
         init = tuple(rule.meaning for rule in node.init)
-        nodes.append((node.name, node.callee, inputs, len(node.outputs), node.shares, node.network, node.loop, init))
+        guard = None if node.guard is None else (numbers[node.guard.value], node.guard.given)
+        nodes.append(
+            (node.name, node.callee, inputs, len(node.outputs), node.shares, node.network, node.loop, init, guard)
+        )
     return (
         # A block keeps its name in the ejected source; a group's name is its caller's business.
         function.name if function.kind == "block" else function.kind,
-        tuple(value.type for value in function.inputs),
+        tuple((value.type, value.optional) for value in function.inputs),
         tuple(nodes),
         tuple(numbers[name] for name in function.outputs),
         function.counted,

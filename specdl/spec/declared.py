@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from specdl.diagnostics import Diagnostics, Span
 from specdl.objectives.base import Declared
 from specdl.source import SpanTree
+from specdl.spec.habits import choice_by_type
 from specdl.spec.validate import choose, show, validate
 
 
@@ -36,13 +37,14 @@ def named(
     """The one that a value names, or None after the mistake was recorded."""
     if isinstance(value, str):
         return instance(value, None, spans.span, SpanTree(spans.span), table, what, diagnostics, context)
-    if not isinstance(value, Mapping) or len(value) != 1:
+    typed = choice_by_type(value) if isinstance(value, Mapping) and not table.keys() & value.keys() else None
+    if not isinstance(value, Mapping) or len(value) != 1 or typed is not None:
         example = next(iter(table))
         diagnostics.add(
             "E0501",
             f"expects one {what}, got {show(value)}",
             spans.span,
-            help=f"write `{example}` or `{example}: {{...}}`",
+            help=typed or f"write `{example}` or `{example}: {{...}}`",
         )
         return None
     (name,) = value

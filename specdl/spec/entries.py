@@ -305,6 +305,9 @@ def parse_head(
                     _name_help(text),
                 )
                 return None
+            if text != "_" and any(text == target.value for target in targets):
+                advice = "give each value a name of its own, or `_` where none is needed"
+                fail("E0350", f"two values are called `{text}`", offset, len(text), advice)
             targets.append(Text(text, place.part(offset, len(text))))
     right = head[right_offset:]
     stripped = right.strip()
@@ -331,6 +334,9 @@ def parse_head(
         )
         return None
     rest = stripped[end + 1 :].strip()
+    if rest and place.line != place.end_line:
+        fail(*_several_lines(stripped))
+        return None
     if rest:
         tight = re.match(r":[^\s:]", rest)
         if tight is not None:
@@ -359,6 +365,11 @@ def parse_head(
     return tuple(targets), operator, tuple(inputs)
 
 
+def _several_lines(text: str) -> tuple[str, str, int, int, str | None]:
+    help = "entries of one list begin with `- ` in one column"
+    return "E0151", f"YAML reads several lines as one layer, `{text}`", 0, 1, help
+
+
 def _no_operator(
     word: str, text: str, left: str, offset: int, *, called: bool, several_lines: bool
 ) -> tuple[str, str, int, int, str | None]:
@@ -370,8 +381,7 @@ def _no_operator(
     if word.startswith("$"):
         return "E0107", "an operator's name can't be an expression here", offset, len(word), f"write `use: {word}`"
     if several_lines:
-        message = f"YAML reads several lines as one layer, `{text}`"
-        return "E0151", message, 0, 1, "entries of one list begin with `- ` in one column"
+        return _several_lines(text)
     tight = None if called else re.fullmatch(r"([A-Za-z_]\w*):(\S.*)", text)
     if tight is not None:
         help = f"write `{name}{tight.group(1)}: {tight.group(2)}`"

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from specdl.diagnostics import did_you_mean
-from specdl.ir.dims import SymDim, too_complicated
+from specdl.ir.dims import SymDim, extent, too_complicated
 from specdl.ir.types import TensorType
 
 MAX_LENGTH = 2_000
@@ -100,7 +100,7 @@ def pieces(text: str) -> tuple[Piece, ...]:
                     "this `$(` never closes",
                     start,
                     len(text) - start,
-                    help="quote the whole value if it holds `,`, `[` or `]`",
+                    help="end it with `)`, or quote the whole value if it holds `,`, `[` or `]`",
                 )
             piece = Piece(text[start + 2 : end], True, start + 2)
             end += 1
@@ -317,6 +317,16 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.IsNot: lambda left, right: left is not right,
 }
 
+_SIGNS: dict[type[ast.cmpop], set[int]] = {
+    ast.Eq: {0},
+    ast.NotEq: {-1, 1},
+    ast.Lt: {-1},
+    ast.LtE: {-1, 0},
+    ast.Gt: {1},
+    ast.GtE: {0, 1},
+}
+"""The signs of a difference for which a comparison holds."""
+
 ATTRIBUTES: dict[str, str] = {
     "shape": "the sizes, batch first",
     "channels": "the size of axis 1",
@@ -337,6 +347,10 @@ def _attribute(value: TensorType, name: str) -> Any:
     if value.rank < 2:
         raise TypeError(f"{value} has no {name}: it has fewer than two axes")
     return value.shape[1] if name == "channels" else value.shape[-1]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, SymDim)) and not isinstance(value, bool)
 
 
 def _lists(value: Any) -> Any:
@@ -456,16 +470,26 @@ class _Interpreter:
         left = self.value(node.left, local, depth)
         for kind, item in zip(node.ops, node.comparators, strict=True):
             right = self.value(item, local, depth)
-            if isinstance(kind, (ast.Lt, ast.LtE, ast.Gt, ast.GtE)) and (
-                isinstance(left, SymDim) or isinstance(right, SymDim)
-            ):
-                size = left if isinstance(left, SymDim) else right
-                raise self.fail(node, f"`{size}` is only known at run time, so it can't decide anything here")
             self.charge(node, left, right)
-            if not _COMPARE[type(kind)](left, right):
+            if not self.compared(node, kind, left, right):
                 return False
             left = right
         return True
+
+    def compared(self, node: ast.Compare, kind: ast.cmpop, left: Any, right: Any) -> bool:
+        """One comparison. A size that is known at run time takes part as far as its bounds tell."""
+        sizes = [value for value in (left, right) if isinstance(value, SymDim)]
+        wanted = _SIGNS.get(type(kind))
+        if not sizes or wanted is None or not (_is_number(left) and _is_number(right)):
+            return _COMPARE[type(kind)](left, right)
+        whole = not isinstance(left, float) and not isinstance(right, float)
+        low, high = extent(left - right) if whole else (-math.inf, math.inf)
+        found = {sign for sign, possible in ((-1, low < 0), (0, low <= 0 <= high), (1, high > 0)) if possible}
+        if found <= wanted or not found & wanted:
+            return found <= wanted
+        names = sorted(sizes[0].symbols())
+        help = f"bounds may decide it: `sizes: {{{names[0]}: {{min: 1, max: 512}}}}`"
+        raise self.fail(node, f"`{sizes[0]}` is only known at run time, so it can't decide anything here", help)
 
     def conditional(self, node: ast.IfExp, local: Mapping[str, Any], depth: int) -> Any:
         return self.value(node.body if self.value(node.test, local, depth) else node.orelse, local, depth)

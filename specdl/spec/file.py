@@ -55,6 +55,9 @@ class SpecFile(BaseModel):
     inputs: dict[str, Any] | None = Field(
         default=None, description="The network's inputs: shapes without the batch, or {shape, dtype}."
     )
+    sizes: dict[str, Any] | None = Field(
+        default=None, description="Bounds of sizes that are known at run time: {T: {min: 1, max: 512}}."
+    )
     outputs: Any = Field(
         default=None, description="What inference gives: names of values; the last value unless given."
     )
@@ -68,6 +71,15 @@ class SpecFile(BaseModel):
     tie: Any = Field(default=None, description="Weights that are one: a list of `alias: weight`, both keys.")
     init: Any = Field(
         default=None, description="How weights begin: patterns of their keys with initializers; later ones win."
+    )
+    weights: Any = Field(
+        default=None, description="Where weights come from: {load: FILE, rename, transpose, skip, ignore}."
+    )
+    freeze: Any = Field(
+        default=None, description="Patterns of parameters that stay as they are; later ones win, `!` frees again."
+    )
+    budget: Any = Field(
+        default=None, description="What it may cost: {parameters: 12M, flops: 2G, memory: 500MB}; checked."
     )
     data: Any = Field(default=None, description="Where examples come from, and in which batches.")
     loss: Any = Field(default=None, description="The loss of the last output against the label.")
@@ -94,9 +106,6 @@ class BlockFile(BaseModel):
         default=None, description="Which values it gives; the last one unless given."
     )
     layers: list[Any] = Field(description="The layers.")
-
-
-_LATER = ("weights", "freeze", "budget")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +155,7 @@ class Spec:
     loss: Any
     ties: tuple[TieSpec, ...]
     init: Mapping[str, Any]
+    sizes: Mapping[str, Any]
     sections: Mapping[str, Any]
     data: Mapping[str, Any]
     spans: SpanTree
@@ -189,7 +199,7 @@ class Imported:
     span: Span
 
 
-SECTIONS = ("data", "metrics", "optimizer", "scheduler", "train")
+SECTIONS = ("weights", "freeze", "budget", "data", "metrics", "optimizer", "scheduler", "train")
 
 
 def parse_file(
@@ -203,9 +213,7 @@ def parse_file(
     made of it.
     """
     source, spans = flat.sources[0], flat.spans
-    data: Mapping[str, Any] = {key: value for key, value in flat.data.items() if key not in _LATER}
-    for key in [key for key in flat.data if key in _LATER]:
-        diagnostics.add("E0110", f"`{key}` is part of the language, but not of this version of specdl", spans.key(key))
+    data: Mapping[str, Any] = dict(flat.data)
     data, spans = apply_variant(data, spans, variant, diagnostics)
     for key, value in (overrides or {}).items():
         data, spans = apply_override(data, spans, key, value, _OVERRIDABLE, diagnostics)
@@ -264,6 +272,7 @@ def parse_file(
         loss=file.loss,
         ties=() if file.tie is None else parse_ties(file.tie, spans.child("tie"), diagnostics),
         init=_init(file.init, spans, diagnostics),
+        sizes=file.sizes or {},
         sections={key: data[key] for key in SECTIONS if data.get(key) is not None},
         data=data,
         spans=spans,
@@ -367,6 +376,10 @@ def _block_inputs(inputs: Any, spans: SpanTree, diagnostics: Diagnostics) -> tup
             diagnostics.add(
                 "E0106", f"`{name}` is not a name for an input", span, help="names have letters, digits and `_`"
             )
+        elif any(name == earlier.name for earlier in found):
+            diagnostics.add("E0350", f"two inputs are called `{name}`", span, help="give one of them another name")
+            # Counted all the same, so that the block's calls aren't mistakes as well.
+            found.append(BlockInput(f"{name}_{index + 1}", kind == "optional", None, span))
         elif kind in (REQUIRED, "optional"):
             found.append(BlockInput(name, kind == "optional", None, span))
         elif isinstance(kind, str) and any(kind == earlier.name for earlier in found):

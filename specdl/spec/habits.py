@@ -11,6 +11,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 from specdl.diagnostics import did_you_mean, nearest
 
+_MODULES = re.compile(
+    r"\A(?:(?:torch|torchvision|transforms|optim|nn|functional|F|tf|keras|layers|ops|timm|einops)\.)+"
+)
+"""The modules in which other libraries keep what they are asked for."""
+
 # ---- arguments ---------------------------------------------------------------------------------------
 
 _ARGUMENTS: dict[str, tuple[str, ...]] = {
@@ -237,6 +242,57 @@ def file_hint(path: Sequence[object], value: object) -> str | None:
     return None
 
 
+# ---- what sections choose from -----------------------------------------------------------------------
+
+_CHOICES: dict[str, str] = {
+    "cosineannealing": "cosine",
+    "cosineannealingwarmrestarts": "cosine",
+    "cosinedecay": "cosine",
+    "onecycle": "one_cycle",
+    "exponentialdecay": "exponential",
+    "piecewiseconstantdecay": "multi_step",
+    "noam": "inverse_sqrt",
+    "acc": "accuracy",
+    "categoricalaccuracy": "accuracy",
+    "binaryaccuracy": "accuracy",
+    "multiclassaccuracy": "accuracy",
+    "f1score": "f1",
+    "meansquarederror": "mse",
+    "meanabsoluteerror": "mae",
+    "imagefolder": "image_folder",
+    "folder": "image_folder",
+    "cifar": "cifar10",
+    "randomhorizontalflip": "random_flip",
+    "flip": "random_flip",
+    "randomresizedcrop": "random_resized_crop",
+    "colorjitter": "color_jitter",
+    "randaugment": "rand_augment",
+}
+"""Other libraries' schedulers, metrics, sources and transforms, without underscores, capitals and endings."""
+
+_ENDINGS = re.compile(r"(?:lr|scheduler|optimizer|dataset|metric)\Z")
+
+
+def choice_help(name: str, known: Collection[str]) -> str | None:
+    """What to write instead of an optimizer, scheduler, metric, source or transform that doesn't exist."""
+    plain = _MODULES.sub("", name).lower().replace("_", "")
+    same = {item.replace("_", ""): item for item in known}
+    for word in (plain, _ENDINGS.sub("", plain)):
+        found = same.get(word) or _CHOICES.get(word)
+        if found in known:
+            return f"it is called `{found}` here"
+    return did_you_mean(name, known) or did_you_mean(name.lower(), known)
+
+
+def choice_by_type(value: Mapping[str, object]) -> str | None:
+    """What to write instead of `{type: adam, lr: 1e-3}`."""
+    key = next((key for key in (*_TYPE_KEYS, "name") if isinstance(value.get(key), str)), None)
+    if key is None:
+        return None
+    rest = ", ".join(f"{name}: {item}" for name, item in value.items() if name != key)
+    return f"the name is the key: `{value[key]}: {{{rest}}}`" if rest else f"write `{value[key]}`"
+
+
 # ---- operators ---------------------------------------------------------------------------------------
 
 _OPERATORS: dict[str, str] = {
@@ -353,6 +409,3 @@ def called_help(name: str, known: Collection[str], required: Sequence[str]) -> s
         return None
     arguments = ", ".join(f"{argument}: …" for argument in required) or "…"
     return f"arguments stand behind a colon, by name: `{found}: {{{arguments}}}`"
-
-
-_MODULES = re.compile(r"\A(?:(?:torch|nn|functional|F|tf|keras|layers|ops|timm|einops)\.)+")

@@ -209,14 +209,13 @@ def _optimizer(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Optimiz
         return OptimizerEntry(AdamW(), (), (), None)
     groups: list[Group] = []
     group_spans: list[SpanTree] = []
-    if isinstance(value, Mapping) and "groups" in value:
-        listed = value["groups"]
-        value = {name: item for name, item in value.items() if name != "groups"}
+    value, listed, place = _taken_groups(value, spans)
+    if listed is not None:
         if not isinstance(listed, list):
-            diagnostics.add("E0501", f"`groups` is a list, got {show(listed)}", spans.at("groups"))
+            diagnostics.add("E0501", f"`groups` is a list, got {show(listed)}", place.span)
             return None
         for position, item in enumerate(listed):
-            tree = spans.child("groups", position)
+            tree = place.child(position)
             if is_mapping(item, tree, "group", diagnostics):
                 group = validate(Group, item, tree, diagnostics, what="group", code="E0501")
                 if group is not None:
@@ -228,6 +227,19 @@ def _optimizer(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Optimiz
     arguments = spans.child(optimizer.name)
     lr_span = arguments.at("lr") if isinstance(value, Mapping) else spans.span
     return OptimizerEntry(optimizer, tuple(groups), tuple(group_spans), lr_span)
+
+
+def _taken_groups(value: Any, spans: SpanTree) -> tuple[Any, Any, SpanTree]:
+    """An optimizer without its `groups`, and these: they stand beside its name or among its arguments."""
+    if not isinstance(value, Mapping):
+        return value, None, spans
+    if "groups" in value:
+        return {name: item for name, item in value.items() if name != "groups"}, value["groups"], spans.child("groups")
+    for name, arguments in value.items():
+        if isinstance(arguments, Mapping) and "groups" in arguments:
+            rest = {key: item for key, item in arguments.items() if key != "groups"}
+            return {**value, name: rest}, arguments["groups"], spans.child(name, "groups")
+    return value, None, spans
 
 
 def _metrics(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> tuple[MetricEntry, ...]:

@@ -17,8 +17,9 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from specdl.data.fields import FieldSpec
 from specdl.data.sources import SOURCES
-from specdl.data.transforms import TRANSFORMS
+from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS
 from specdl.ir.types import DTYPES
 from specdl.objectives.losses import LOSSES
 from specdl.objectives.metrics import METRICS
@@ -26,10 +27,12 @@ from specdl.objectives.optimizers import OPTIMIZERS, Group
 from specdl.objectives.schedulers import SCHEDULERS
 from specdl.ops import OPERATORS
 from specdl.ops.initializers import Init
+from specdl.spec.budget import LIMITS
 from specdl.spec.data import DataSection
 from specdl.spec.file import LANGUAGE_VERSION, BlockFile, SpecFile
 from specdl.spec.models import AverageFile, NetworkFile, SampleFile, StepFile, TrainedFile
 from specdl.spec.recipe import Train
+from specdl.spec.weights import WeightsFile
 
 Schema = dict[str, Any]
 
@@ -46,7 +49,7 @@ _HEAD = _TARGETS + _WORD + _INPUTS
 
 _HEAD_MESSAGE = "A layer is written `name = operator(inputs): arguments`"
 
-_STRUCTURE: dict[str, str] = {
+STRUCTURE: dict[str, str] = {
     "sequence": "A group. A named one counts its children, as `nn.Sequential` does.",
     "repeat": "The `body` so many times, fresh weights each; `index`, `first`, `last` are in scope.",
     "for": "A table walked row by row: the `body` once a row; `index`, `first`, `last` are in scope.",
@@ -78,6 +81,7 @@ def json_schema() -> Schema:
         "outputs": _OUTPUTS,
         "blocks": {"type": "object", "additionalProperties": {"$ref": "#/definitions/block"}},
         "layers": layers,
+        "sizes": _sizes(),
         "tie": _ties(),
         "init": _initial(),
         "losses": _entries("loss", LOSSES, definitions, more=_LOSS_WEIGHT, others=True),
@@ -87,6 +91,16 @@ def json_schema() -> Schema:
         "scheduler": _chosen("scheduler", SCHEDULERS, definitions),
         "data": _data(definitions),
         "train": _mapping(Train),
+        "weights": _weights(),
+        "budget": {
+            "type": "object",
+            "properties": {
+                **{name: {"type": ["number", "string"], "description": text} for name, text in LIMITS.items()},
+                "sizes": {"type": "object", "additionalProperties": {"type": ["integer", "string"]}},
+            },
+            "additionalProperties": False,
+        },
+        "freeze": {"type": ["array", "string"], "items": {"type": "string"}},
         "models": {"type": "object", "additionalProperties": {"$ref": "#/definitions/network"}},
         "steps": {"type": "array", "items": {"$ref": "#/definitions/step"}},
         "sample": _file(SampleFile, {"layers": layers, "inputs": _inputs(minimum=0), "outputs": _OUTPUTS}),
@@ -193,9 +207,25 @@ def _inputs(minimum: int = 1) -> Schema:
     }
 
 
+def _sizes() -> Schema:
+    bound = {"type": ["integer", "string"], "minimum": 1, "pattern": EXPRESSION}
+    bounds = {"min": {**bound, "description": "The smallest."}, "max": {**bound, "description": "The largest."}}
+    return {
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "minProperties": 1,
+            "properties": bounds,
+            "additionalProperties": False,
+        },
+    }
+
+
 def _ties() -> Schema:
     key = {"type": "string", "description": "The weight that is stored: a layer's path and the weight's name."}
-    return {"type": "array", "items": {"type": "object", "minProperties": 1, "additionalProperties": key}}
+    when = {"when": {**_condition(), "markdownDescription": "Whether the line counts."}}
+    line = {"type": "object", "minProperties": 1, "properties": when, "additionalProperties": key}
+    return {"type": "array", "items": line}
 
 
 def _initial() -> Schema:
@@ -241,7 +271,7 @@ def _entries(
     definitions[f"{kind}s"] = {"type": "array", "items": {"$ref": f"#/definitions/{kind}"}}
     definitions[kind] = {
         "anyOf": [
-            _bare_entry(bare, sorted(set(calls) - set(bare)), None if open else sorted(bare)),
+            _bare_entry(bare, sorted(set(calls) - set(bare)), None if open else sorted(bare), kind in _BARE_KINDS),
             {
                 "type": "object",
                 "properties": {**calls, **beside},
@@ -264,20 +294,32 @@ def _calls(
     """A reference to the arguments of each name in a table."""
     for name, cls in table.items():
         definitions[f"{kind}.{name}"] = _arguments(name, cls, more or {})
-    return {name: {"$ref": f"#/definitions/{kind}.{name}"} for name in table}
+    found: dict[str, Schema] = {name: {"$ref": f"#/definitions/{kind}.{name}"} for name in table}
+    if kind in _BARE_KINDS:
+        # An editor is to propose each word once: the bare one where nothing is required. Its arguments are proposed
+        # all the same, so what hides the key stands around the reference.
+        for name, cls in table.items():
+            if not _required(cls):
+                found[name] = {"allOf": [found[name]], "doNotSuggest": True}
+    return found
 
 
 def _headed(name: str) -> str:
     """The pattern of a head that gives this operator a name, inputs or both."""
+    name = name.replace(".", r"\.")  # `cv2.canny`
     return rf"^(?:.*=\s*{name}\s*(?:\(.*\))?|{name}\s*\(.*\))\s*$"
 
 
-def _bare_entry(bare: Mapping[str, str], never: list[str], only: list[str] | None) -> Schema:
+_BARE_KINDS = ("layer", "metric", "transform", "batch_transform")
+"""Entries that often are a word alone, which is then what an editor proposes; a loss has its inputs listed."""
+
+
+def _bare_entry(bare: Mapping[str, str], never: list[str], only: list[str] | None, proposed: bool) -> Schema:
     """An entry without arguments: a word. `never` are those that need some, `only` all that there are, if known.
 
     The words are constants for the editor to propose and to explain, beside an alternative that takes every head.
     """
-    heads = [{"const": name, "markdownDescription": text} for name, text in bare.items()]
+    heads = [{"const": name, "markdownDescription": text} for name, text in bare.items()] if proposed else []
     named = [{"pattern": _headed(name), "markdownDescription": text} for name, text in bare.items()]
     words = _WORD if only is None else f"(?:{'|'.join(only)})"
     refused = f"(?!(?:{'|'.join(never)}){_INPUTS})" if never else ""
@@ -326,7 +368,7 @@ def _structure(layers: str, definitions: Schema) -> dict[str, Schema]:
         "compute": {"type": ["string", "number", "boolean"]},
     }
     for name, shape in shapes.items():
-        definitions[f"layer.{name}"] = {"markdownDescription": _STRUCTURE[name], **shape}
+        definitions[f"layer.{name}"] = {"markdownDescription": STRUCTURE[name], **shape}
     return {name: {"$ref": f"#/definitions/layer.{name}"} for name in shapes}
 
 
@@ -368,15 +410,12 @@ def _arguments(name: str, cls: type[BaseModel], more: Schema) -> Schema:
     pieces = [shape]
     if main is not None:
         pieces.append({key: value for key, value in mapping["properties"][main].items() if key not in _NOTES})
-    found = {
+    return {
         "title": name,
         "description": _sentence(cls),
         "markdownDescription": _text(name, cls),
         **_expression(_union(pieces)),
     }
-    if not mapping["properties"]:
-        found["doNotSuggest"] = True  # as a key; the bare word is proposed
-    return found
 
 
 def _required(cls: type[BaseModel]) -> list[str]:
@@ -402,8 +441,8 @@ def _chosen(kind: str, table: Mapping[str, type[BaseModel]], definitions: Schema
 
 
 def _optimizer(definitions: Schema) -> Schema:
-    found = _chosen("optimizer", OPTIMIZERS, definitions)
     groups = {"type": "array", "items": _mapping(Group), "description": "Layers with a rate or decay of their own."}
+    found = _chosen("optimizer", OPTIMIZERS, definitions, more={"groups": groups})
     mapping = found["anyOf"][-1]
     mapping["properties"]["groups"] = groups
     mapping |= {"if": {"required": ["groups"]}, "then": {"minProperties": 2, "maxProperties": 2}}
@@ -416,12 +455,27 @@ def _optimizer(definitions: Schema) -> Schema:
     return {"$ref": "#/definitions/optimizer"}
 
 
+def _weights() -> Schema:
+    """The section `weights`, or one for each of several networks."""
+    own = _mapping(WeightsFile)
+    return {"if": {"required": ["load"]}, "then": own, "else": {"type": "object", "additionalProperties": own}}
+
+
 def _data(definitions: Schema) -> Schema:
     found = _mapping(DataSection)
-    found["properties"]["source"] |= _chosen("source", SOURCES, definitions)
-    found["properties"]["transforms"] = {
-        **_described(found["properties"]["transforms"]),
-        **_entries("transform", TRANSFORMS, definitions),
+    parts = found["properties"]
+    source = _chosen("source", SOURCES, definitions)
+    sets = SOURCES["torchvision"].model_json_schema()["properties"]["name"]["enum"]
+    source["anyOf"].insert(-2, {"enum": [f"torchvision:{name}" for name in sets]})
+    parts["source"] |= source
+    for key, table in (("transforms", TRANSFORMS), ("batch_transforms", TRANSFORMS | BATCH_TRANSFORMS)):
+        parts[key] = {**_described(parts[key]), **_entries(key.removesuffix("s"), table, definitions)}
+    field = _mapping(FieldSpec)
+    shape = {key: value for key, value in field["properties"]["shape"].items() if key not in _NOTES}
+    parts["fields"] = {
+        **_described(parts["fields"]),
+        "type": "object",
+        "additionalProperties": _union([{**field, "type": "object"}, shape]),
     }
     return found
 

@@ -17,10 +17,12 @@ from specdl.spec.validate import show
 
 @dataclass(frozen=True, slots=True)
 class TieSpec:
-    """One line of `tie`, as written: expressions in it are not yet evaluated."""
+    """One line of `tie`, as written: expressions in it are not yet evaluated. It counts where `when` holds."""
 
     alias: Text
     key: Text
+    when: Any = True
+    when_spans: SpanTree | None = None
 
 
 _FORM = "e.g. `tie: [lm_head.weight: wte.weight]`: the key on the left is the weight on the right"
@@ -38,9 +40,13 @@ def parse_ties(data: Any, spans: SpanTree, diagnostics: Diagnostics) -> tuple[Ti
         if not isinstance(item, Mapping):
             diagnostics.add("E0170", f"a tie is written `alias: weight`, got {show(item)}", place.span, help=_FORM)
             continue
+        when, when_spans = item.get("when", True), place.child("when")
         for alias, key in item.items():
+            if alias == "when":
+                continue
             if isinstance(key, str):
-                found.append(TieSpec(Text(str(alias), place.key(alias)), Text(key, place.at(alias))))
+                words = Text(str(alias), place.key(alias)), Text(key, place.at(alias))
+                found.append(TieSpec(*words, when, when_spans))
                 continue
             message = f"`{alias}` is tied to the key of one weight, got {show(key)}"
             diagnostics.add("E0170", message, place.at(alias), help="several aliases of a weight have a line each")

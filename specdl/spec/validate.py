@@ -6,6 +6,7 @@ validated here, so unknown names get the nearest right one and wrong types say w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean, nearest
 from specdl.source import SpanTree, resolve_scalar
-from specdl.spec.habits import argument_help, argument_meant, key_help
+from specdl.spec.habits import argument_help, argument_meant, choice_help, key_help
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -138,13 +139,21 @@ def _report(
         help: str | None = None if hint is None else hint(path, value)
         if help is None and kind in _NUMBERS and _is_quoted_number(value):
             help = "without the quotes it is a number"
-        elif help is None and kind in _LISTS and isinstance(value, (str, int, float)):
+        elif help is None and isinstance(value, str):
+            help = _word_help(value, _message(item))
+        if help is None and kind in _LISTS and isinstance(value, (str, int, float)):
             help = f"a list has brackets: `[{value}]`"
         diagnostics.add(code, f"{where}: {_message(item)}{got}", spans.at(*path), help=help, notes=notes)
 
 
 _NUMBERS = frozenset({"int_type", "float_type"})
 _LISTS = frozenset({"list_type", "tuple_type"})
+
+
+def _word_help(value: str, message: str) -> str | None:
+    """The word that is meant, where the message lists the words that are expected."""
+    words = re.findall(r"'(\w+)'", message)
+    return did_you_mean(value.lower(), words) if words else None
 
 
 def _is_quoted_number(value: Any) -> bool:
@@ -203,7 +212,7 @@ _WORDS: dict[str, str] = {
     "string_type": "expected a word",
     "tuple_type": "expected a list",
     "list_type": "expected a list",
-    "dict_type": "expected a mapping of arguments",
+    "dict_type": "expected a mapping",
     "model_type": "expected a mapping of arguments",
     "model_attributes_type": "expected a mapping of arguments",
     "none_required": "expected nothing",
@@ -266,6 +275,6 @@ def choose(name: str, table: Mapping[str, Any], span: Span, diagnostics: Diagnos
     if name in table:
         return table[name]
     listing = ", ".join(f"`{key}`" for key in sorted(table)) if len(table) <= 12 else None
-    help = did_you_mean(name, table) or did_you_mean(name.lower(), table) or (f"known: {listing}" if listing else None)
+    help = choice_help(name, table) or (f"known: {listing}" if listing else None)
     diagnostics.add("E0206", f"there is no {what} `{name}`", span, help=help)
     return None

@@ -55,6 +55,6 @@ def load_network(model: Model, folder: Path, checkpoint: str | None = None, *, n
     if path is None:
         message = f"`{folder}` has no checkpoint {' or '.join(f'`{name}`' for name in names)}"
         raise SpecError([Diagnostic("E0605", message, help="name the folder that `specdl train` printed")])
-    module = model.module()
+    module = model.module(weights=False)
     load_weights(module, load_tensors(path / MODEL_FILE), f"`{path}`", help="the run's `spec.yaml` was changed")
     return module.eval()

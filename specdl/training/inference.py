@@ -24,9 +24,9 @@ def inference_of(model: Model, classes: Mapping[str, tuple[str, ...]] | None = N
     `classes` are the names that the data has; those that the spec knows unless given.
     """
     data = None if model.recipe is None else model.recipe.data
-    if data is None or len(model.input_names) != 1:
+    if data is None or len(model.required_inputs) != 1:
         return None
-    (target,) = model.input_names
+    (target,) = model.required_inputs
     steps, sources = steps_for(target, open_pipeline(data).evaluation)
     if len(sources) != 1:
         return None

@@ -30,6 +30,7 @@ from specdl.training.engine import Engine, bare, make_engine
 from specdl.training.errors import Interrupted, TrainingFailed
 from specdl.training.examples import check_opened, open_data, require_data
 from specdl.training.failures import Trouble, describe_failure, explained, is_out_of_memory, out_of_memory
+from specdl.training.freezing import freeze, rest_frozen_norms
 from specdl.training.inference import inference_of, keep_inference
 from specdl.training.model import Model
 from specdl.training.progress import Moment, Plan, Progress, pick_progress
@@ -89,8 +90,9 @@ class _Loop:
         self.function, self.add_up = explained(model.step_functions()[step.name]), total_loss(step)
 
         torch.manual_seed(self.settings.seed)
-        network = model.module()
+        network = model.module(weights=resume is None)
         _check_groups(recipe, [name for name, _ in network.named_parameters()])
+        freeze(network, model.program.frozen.get(next(iter(model.program.networks)), frozenset()))
         self.network, self.optimizer = engine.prepare(
             network, lambda moved: recipe.optimizer.optimizer.make(moved.named_parameters(), recipe.optimizer.groups)
         )
@@ -165,6 +167,7 @@ class _Loop:
     def _train(self, stop: StopSignals) -> None:
         position, settings = self.position, self.settings
         self.network.train()
+        rest_frozen_norms(bare(self.network))
         while True:
             rest = range(position.batch, self.batches)
             rank, processes = self.engine.rank, self.engine.processes

@@ -64,7 +64,7 @@ class Scorer:
         self, networks: Mapping[str, nn.Module], batches: Iterable[Mapping[str, torch.Tensor]]
     ) -> dict[str, float]:
         """`loss` and each metric by name. The networks are put into eval mode and back into the mode they had."""
-        modes = {name: network.training for name, network in networks.items()}
+        modes = [(module, module.training) for network in networks.values() for module in network.modules()]
         for network in networks.values():
             network.eval()
         for metric in self._made.values():
@@ -79,8 +79,8 @@ class Scorer:
                     total += 0.0 if loss is None else float(loss) * size
                     self._update({**batch, **values})
                 count += size
-        for name, network in networks.items():
-            network.train(modes[name])
+        for module, training in modes:
+            module.training = training
         scores = {"loss": total / max(count, 1)}
         scores.update({name: float(metric.compute()) for name, metric in self._made.items()})
         return scores

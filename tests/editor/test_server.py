@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from specdl.spec.schema import schema_text
-from tests.conftest import SPECS
+from specdl.templates import project_files, template_names
+from tests.conftest import CASES, SPECS
 from tests.editor.server import Server, find_server, running
 
 COMMAND = find_server()
@@ -45,9 +46,25 @@ def proposed(server: Server, text: str) -> list[str]:
     return [item["label"] for item in server.complete(*place(server, text))]
 
 
-@pytest.mark.parametrize("path", sorted(SPECS.rglob("*.yaml")), ids=lambda path: path.stem)
+RIGHT = [*sorted(SPECS.rglob("*.yaml")), *sorted((CASES / "models").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", RIGHT, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_specs_have_no_mistakes(path: Path, server: Server) -> None:
     assert server.open(server.folder / path.name, MODELINE + path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_a_project_is_checked_by_its_modeline_alone(name: str, server: Server) -> None:
+    """What `specdl init` writes needs no setting in the editor: the schema lies beside the spec."""
+    folder = server.folder / f"project_{name}"
+    folder.mkdir()
+    for file, text in project_files(name, "mine").items():
+        (folder / file).write_text(text, encoding="utf-8")
+    spec = (folder / "spec.yaml").read_text(encoding="utf-8")
+    assert server.open(folder / "spec.yaml", spec) == []
+    (told,) = server.open(folder / "wrong.yaml", spec + "los: mse\n")
+    assert told["message"] == "Property los is not allowed."
 
 
 def test_operators_are_proposed_once_each(server: Server) -> None:
@@ -56,11 +73,31 @@ def test_operators_are_proposed_once_each(server: Server) -> None:
     assert proposed(server, "  - rel|\n").count("relu") == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  - |\n",
+        "  - relu\nlosses:\n  - |\n",
+        "  - relu\nmetrics:\n  - |\n",
+        "  - relu\ndata:\n  source: digits\n  transforms:\n    - |\n",
+    ],
+)
+def test_nothing_is_proposed_twice(text: str, server: Server) -> None:
+    labels = proposed(server, text)
+    assert len(labels) > 5
+    assert sorted(set(labels)) == sorted(labels)
+
+
 def test_an_operator_is_inserted_with_what_it_needs(server: Server) -> None:
     items = server.complete(*place(server, "  - con|\n"))
     (found,) = [item for item in items if item["label"] == "conv2d"]
     assert found["insertText"].split() == ["conv2d:", "out_channels:", "$1", "kernel_size:", "$2"]
     assert "torch.nn.Conv2d.html" in found["documentation"]["value"]
+
+
+def test_arguments_of_an_operator_that_needs_none_are_proposed(server: Server) -> None:
+    assert {"eps", "momentum"} <= set(proposed(server, "  - batch_norm2d: {e|}\n"))
+    assert "average" in proposed(server, "  - relu\nmetrics:\n  - f1:\n      |\n")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +117,16 @@ def test_choices_are_proposed(server: Server) -> None:
     assert {"blocks", "optimizer"} <= set(proposed(server, "  - relu\n|\n"))
 
 
+def test_keys_of_networks_and_steps_are_proposed(server: Server) -> None:
+    assert {"models", "steps", "sample", "tie", "init"} <= set(proposed(server, "  - relu\n|\n"))
+    steps = "  - relu\nsteps:\n  - name: first\n    "
+    assert {"update", "layers", "losses", "every", "mode"} <= set(proposed(server, f"{steps}|\n"))
+    assert proposed(server, f"{steps}losses:\n      - cross|\n").count("cross_entropy") == 1
+    assert {"inputs", "layers", "outputs"} <= set(proposed(server, "  - relu\nmodels:\n  generator:\n    |\n"))
+    assert {"source", "batch_size"} <= set(proposed(server, "  - relu\ndata:\n  |\n"))
+    assert "digits" in proposed(server, "  - relu\ndata:\n  source: |\n")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -90,6 +137,11 @@ def test_choices_are_proposed(server: Server) -> None:
         ("  - x = re|lu(image)\n", "max(0, x)"),
         ("  - repe|at: 3\n    body: [relu]\n", "fresh weights"),
         ("  - relu\ntrain: {epo|chs: 3}\n", "Passes over the training data"),
+        ("  - relu\nste|ps: []\n", "Training steps"),
+        ("  - relu\ndata: {bat|ch_size: 8}\n", "Examples in a batch"),
+        ("  - relu\nlosses: ['cross_en|tropy(x, label)']\n", "log softmax"),
+        ("  - relu\nloss: {cross_en|tropy: {label_smoothing: 0.1}}\n", "log softmax"),
+        ("  - relu\noptimizer: {ada|mw: {lr: 0.1}}\n", "AdamW"),
     ],
 )
 def test_explanations(text: str, words: str, server: Server) -> None:

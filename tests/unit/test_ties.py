@@ -138,6 +138,15 @@ def test_expressions_name_keys() -> None:
     assert module.head.weight is module.embed.weight
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_line_counts_where_its_condition_holds(tied: bool) -> None:
+    model = compiled(f"params: {{tied: {str(tied).lower()}}}\n{LANGUAGE}    when: $tied\n")
+    module = model.module()
+    assert (module.head.weight is module.embed.weight) is tied
+    with pytest.raises(SpecError, match="E0402"):
+        compiled(f"{LANGUAGE}    when: 3\n")
+
+
 def write(folder: Path, **texts: str) -> Path:
     for name, text in texts.items():
         (folder / f"{name}.yaml").write_text(f"specdl: 1\n{text}")

@@ -15,6 +15,7 @@ from specdl.backends.diagram.parts import Part, Parts
 from specdl.backends.diagram.plan import View, plan
 from specdl.backends.diagram.straight import straighten
 from specdl.backends.diagram.style import clean, count_text
+from specdl.ir.given import with_inputs
 from specdl.ir.program import Function, Node, Program
 from specdl.ir.types import TensorType
 
@@ -65,9 +66,11 @@ def build(
 ) -> Drawing:
     """The drawing of a function of the program: the first network's, unless another's `key` is given."""
     key = key or program.main.key
+    optional = frozenset(value.name for value in program.functions[key].inputs if value.optional)
+    program = with_inputs(program)
     if program.functions[key].kind != "network":
         program = replace(program, functions={name: _unlike(item) for name, item in program.functions.items()})
-    return _Builder(program, shapes).drawing(key, depth, title or program.name)
+    return _Builder(program, shapes, optional).drawing(key, depth, title or program.name)
 
 
 def _unlike(function: Function) -> Function:
@@ -90,9 +93,10 @@ def _ports(node: Node) -> Sequence[tuple[str, str | None]]:
 
 
 class _Builder:
-    def __init__(self, program: Program, shapes: bool) -> None:
+    def __init__(self, program: Program, shapes: bool, optional: frozenset[str] = frozenset()) -> None:
         self.program = program
         self.shapes = shapes
+        self.optional = optional
         self.parts = Parts(program)
         self.edges: list[Edge] = []
         self.routes: list[Route] = []
@@ -302,7 +306,8 @@ class _Builder:
 
     def _input(self, name: str, type: TensorType, children: list[Box | Cluster], frame: tuple[str, ...] = ()) -> _Port:
         text = shape_text(type)
-        box = Box(f"in{len(self.drawn)}", "box", "io", name, (text,) if text else (), tooltip=f"{name}: {type}")
+        lines = tuple(filter(None, (text, "optional" if name in self.optional and not frame else "")))
+        box = Box(f"in{len(self.drawn)}", "box", "io", name, lines, tooltip=f"{name}: {type}")
         children.append(self._box(box, frame))
         return _Port(box.id, text)
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 from math import prod
 from typing import Any, Literal
 
+from specdl.analysis.cost import tied_weights
 from specdl.ir.program import Function, Node, Program
 from specdl.ir.types import TensorType
 
@@ -97,6 +98,7 @@ class Parts:
             # Each call of a network shares the weights of the first.
             networks = {node.network: node.callee for node in function.nodes if node.network is not None}
             found += sum(self.parameters(str(callee)) for callee in networks.values())
+            found -= sum(elements for elements, _ in tied_weights(self.program, function).values())
             self._counts[key] = found
         return found
 
@@ -155,6 +157,7 @@ class Parts:
         types = function.types()
         parts: list[Part] = []
         tail = 0  # where the last repetition of the newest run begins
+        tied = tied_weights(self.program, function)
         for index, node in enumerate(function.nodes):
             if node.skip:
                 continue
@@ -162,6 +165,10 @@ class Parts:
                 part = self._call(index, node)
             else:
                 part = self._operator(index, node, types, function.key in self._mixes)
+            shared = [elements for alias, (elements, _) in tied.items() if alias.partition(".")[0] == node.name]
+            if shared:
+                part = replace(part, parameters=part.parameters - sum(shared))
+                part = part if isinstance(node.callee, str) else replace(part, lines=(*part.lines, "tied"))
             last = parts[-1] if parts else None
             begins, tail = tail, index
             if last and self._continues(last, part) and flow.chained(last.start, last.stop, part.stop, tail=begins):

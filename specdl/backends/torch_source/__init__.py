@@ -114,11 +114,12 @@ def _write_class(out: _Writer, builder: Builder, made: SourceClass) -> None:
     if shape.forward is not None:
         if has_init:
             out.add("")
-        out.add(
-            f"    def forward(self, {', '.join(shape.forward.inputs)}):"
-            if shape.forward.inputs
-            else "    def forward(self):"
-        )
+        network = shape.function.kind == "network"
+        inputs = [
+            f"{name}=None" if network and value.optional else name
+            for name, value in zip(shape.forward.inputs, shape.function.inputs, strict=True)
+        ]
+        out.add(f"    def forward({', '.join(['self', *inputs])}):")
         comments = len(made.shapes) == 1
         guarded = False
         for line in shape.forward.lines:
@@ -153,7 +154,7 @@ def _signature(function: Function, made: SourceClass) -> str:
     if len(made.shapes) > 1:
         return f"The block `{function.name}`." if function.kind == "block" else f"The group `{function.name}`."
     inference = len(function.outputs) - function.training_outputs
-    inputs = ", ".join(f"{value.name} {value.type}" for value in function.inputs)
+    inputs = ", ".join(f"{value.name} {value.type}{' or None' if value.optional else ''}" for value in function.inputs)
     outputs = ", ".join(
         f"{name} {type}"
         for name, type in zip(function.output_names[:inference], function.output_types()[:inference], strict=True)

@@ -165,7 +165,7 @@ class Builder:
         types = function.types()
         value = function.inputs[0].name
         for node in function.nodes:
-            alone = node.inputs == (value,) and len(node.outputs) == 1 and node.shares is None
+            alone = node.inputs == (value,) and len(node.outputs) == 1 and node.shares is None and node.guard is None
             if not alone or node.skip or node.training_only or not self.has_module(node, types):
                 return False
             value = node.outputs[0]
@@ -246,10 +246,10 @@ class Builder:
         if isinstance(node.callee, str):
             return node.callee
         given = _given(node, types)
-        for name in node.callee.support:
-            self.support[name] = None
         call = node.callee.torch_module(*given)
         assert call is not None
+        if call.function in [name.rpartition(".")[2] for name in node.callee.support]:  # an LSTM may be PyTorch's own
+            self.support.update(dict.fromkeys(node.callee.support))
         fields = type(node.callee).model_fields
         keywords = dict(call.keywords)
         names = _positional_names(node.callee, call)

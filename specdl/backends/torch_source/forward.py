@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from specdl.backends.torch_source.text import free_variable, variable_name
 from specdl.diagnostics import Span
-from specdl.ir.program import Function, Node
+from specdl.ir.program import Function, Guard, Node
 from specdl.ir.types import TensorType
 from specdl.ops.base import Op
+from specdl.ops.choose import Choose
 
 _FLOWING = ("x", "y", "z", "u", "v", "w")
 
@@ -55,11 +56,11 @@ class _Variables:
     def __init__(self, function: Function, run: Sequence[Node]) -> None:
         self.last_use: dict[str, int] = {}
         for position, node in enumerate(run):
-            for name in node.inputs:
+            for name in (*node.inputs, None if node.guard is None else node.guard.value):
                 if name is not None:
                     self.last_use[name] = position
         self.last_use.update(dict.fromkeys(function.outputs, len(run)))
-        self.crowded = {name for node in run if len(node.inputs) > 2 for name in node.inputs}
+        self.crowded = {name for node in run if len(_given(node)) > 2 for name in _given(node)}
         self.held: dict[str, str] = {}
         for value, name in zip(function.inputs, parameter_names(function), strict=True):
             self.held[value.name] = name
@@ -84,6 +85,11 @@ class _Variables:
         return variable
 
 
+def _given(node: Node) -> list[str]:
+    """The inputs of a node without those that were left out."""
+    return [name for name in node.inputs if name is not None]
+
+
 def _automatic(node: Node) -> bool:
     """Whether the layer's name came from its operator or block, not from the spec; a group is always named."""
     if isinstance(node.callee, str) and "/" in node.callee:
@@ -106,17 +112,17 @@ def write_forward(
     position = 0
     while position < len(run):
         node = run[position]
+        if _condition(node) is not None:
+            end = _region(run, position)
+            _conditional(run, position, end, attributes, variables, types, lines)
+            position = end
+            continue
         count = loops.get(position, 1)
         if count > 1:
             _loop(run, position, count, attributes, variables, types, lines)
             position += count
             continue
-        if isinstance(node.callee, Op) and node.callee.stored:
-            variables.held[node.outputs[0]] = attributes[node.name]  # a parameter is read where it is used
-            position += 1
-            continue
-        if isinstance(node.callee, Op) and node.callee.inline:
-            variables.held[node.outputs[0]] = str(node.callee.torch_function(()))
+        if _in_place(node, attributes, variables):
             position += 1
             continue
         arguments = ["None" if name is None else variables.held[name] for name in node.inputs]
@@ -140,6 +146,96 @@ def write_forward(
         lines.extend(_returns(function, variables))
     outputs = tuple(variables.held[value] for value in function.outputs)
     return Forward(parameter_names(function), tuple(lines), outputs)
+
+
+def _in_place(node: Node, attributes: Mapping[str, str], variables: _Variables) -> bool:
+    """Whether the node's value is written where it is used: a parameter, a number."""
+    if isinstance(node.callee, Op) and (node.callee.stored or node.callee.inline):
+        text = attributes[node.name] if node.callee.stored else str(node.callee.torch_function(()))
+        variables.held[node.outputs[0]] = text
+        return True
+    return False
+
+
+def _condition(node: Node) -> Guard | None:
+    """What a node depends on: its guard, or the condition of a `choose`."""
+    if isinstance(node.callee, Choose):
+        return Guard(str(node.inputs[0]), node.callee.present)
+    return node.guard
+
+
+def _region(run: Sequence[Node], start: int) -> int:
+    """The end of the run of nodes that depend on the same condition."""
+    first, end = run[start], start + 1
+    while (
+        end < len(run) and _condition(run[end]) == _condition(first) and run[end].training_only == first.training_only
+    ):
+        end += 1
+    return end
+
+
+def _conditional(
+    run: Sequence[Node],
+    start: int,
+    end: int,
+    attributes: Mapping[str, str],
+    variables: _Variables,
+    types: Mapping[str, TensorType],
+    lines: list[Line],
+) -> None:
+    """Nodes that run only where an optional input is given (or isn't), as the body of an `if`.
+
+    A `choose` is the variable of the value from before, which the body may give the new one.
+    """
+    condition = _condition(run[start])
+    assert condition is not None
+    test = f"if {variables.held[condition.value]} is {'not ' if condition.given else ''}None:"
+    before: list[Line] = []
+    inside: list[Line] = []
+    training = run[start].training_only
+    chosen = {str(node.inputs[1]): node for node in reversed(run[start:end]) if isinstance(node.callee, Choose)}
+
+    def settle(node: Node, position: int) -> str:
+        """The variable of a `choose`."""
+        result, old = node.outputs[0], str(node.inputs[2])
+        variable = variables.held.get(result)
+        if variable is None:
+            kept = variables.held[old]
+            if kept.isidentifier() and variables.last_use[old] <= run.index(node):
+                variables.held[result] = variable = kept
+            else:
+                variable = variables.assign(result, node, start - 1, True)
+                before.append(Line(f"{variable} = {kept}", node.span, training_only=training))
+        return variable
+
+    for position in range(start, end):
+        node = run[position]
+        if isinstance(node.callee, Choose):
+            variable = settle(node, position)
+            value = variables.held[str(node.inputs[1])]
+            if value != variable:
+                inside.append(Line(f"{variable} = {value}", node.span, training_only=training, indent=1))
+            continue
+        if _in_place(node, attributes, variables):
+            continue
+        arguments = ["None" if name is None else variables.held[name] for name in node.inputs]
+        expression = _expression(node, arguments, attributes, types)
+        targets: list[str] = []
+        for index, name in enumerate(node.outputs):
+            if name in chosen:
+                targets.append(settle(chosen[name], position))
+                variables.held[name] = targets[-1]
+                continue
+            targets.append(variables.assign(name, node, position, index == 0))
+            if any(name in later.inputs and _condition(later) != condition for later in run[end:]):
+                before.append(Line(f"{targets[-1]} = None", node.span, training_only=training))
+        left = node.callee.torch_targets(targets) if isinstance(node.callee, Op) else ", ".join(targets)
+        comment = _comment(node, types)
+        inside.append(Line(f"{left} = {expression}", node.span, comment, training, indent=1))
+    lines.extend(before)
+    if inside:
+        lines.append(Line(test, run[start].span, training_only=training))
+        lines.extend(inside)
 
 
 def _returns(function: Function, variables: _Variables) -> list[Line]:
@@ -251,6 +347,8 @@ def _continues(
         and before.shares is None
         and after.shares is None
         and before.training_only == after.training_only
+        and before.guard is None
+        and after.guard is None
     )
 
 

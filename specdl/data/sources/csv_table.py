@@ -6,6 +6,7 @@ import csv
 import fnmatch
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -44,6 +45,8 @@ class Table:
 
     def find(self, column: str) -> int:
         """The position of a column. Raises `SpecError` where there is none."""
+        if column not in self.header and _NUMBER.match(column) and -len(self.header) <= int(column) < len(self.header):
+            return int(column) % len(self.header)
         if column not in self.header:
             other = next((mark for mark in (";", "\t", "|") if len(self.header) == 1 and mark in self.header[0]), None)
             if other is not None:
@@ -65,9 +68,10 @@ class Csv(Source):
     """Rows of a table with a header, one an example; `fields` says which columns make what.
 
     A field of `string` is the text of its column; a field `[3, H, W]` is an image whose path stands there; an int64
-    `[]` is a class, by number or by name; other fields are numbers, from one column, from a list of them or from all
-    that fit a pattern (`pixel*`). Paths are relative to the table. A file that ends in `.gz` is unpacked, one in
-    `.tsv` is separated by tabs and has no quotes.
+    `[]` is a class, by number or by name; other fields are numbers, from one column, from a list of them, from all that
+    fit a pattern (`pixel*`) or from a slice of their positions (`:-1`, all but the last). A position may stand for a
+    name. Paths are relative to the table. A file that ends in `.gz` is unpacked, one in `.tsv` is separated by tabs
+    and has no quotes.
     """
 
     name: ClassVar[str] = "csv"
@@ -211,10 +215,18 @@ def _wrong(row: Sequence[str], header: Sequence[str]) -> str | None:
     return None
 
 
+_NUMBER, _SLICE = re.compile(r"-?\d+\Z"), re.compile(r"(-?\d+)?:(-?\d+)?\Z")
+
+
+def _several(field: FieldSpec) -> bool:
+    """Whether a field comes from several columns."""
+    column = field.column or ""
+    return isinstance(column, tuple) or "*" in column or _SLICE.match(column) is not None
+
+
 def _from_files(field: FieldSpec) -> bool:
     """Whether a field is read from the files that one column names."""
-    one = not isinstance(field.column, tuple) and "*" not in (field.column or "")
-    return one and len(field.shape) >= 2 and is_image(field.type)
+    return not _several(field) and len(field.shape) >= 2 and is_image(field.type)
 
 
 def _check_field(name: str, field: FieldSpec) -> None:
@@ -234,11 +246,11 @@ def _check_field(name: str, field: FieldSpec) -> None:
         )
     if isinstance(field.column, tuple) and len(field.column) != size:
         raise TypeRuleError(f"`{name}` has {size} numbers, but {len(field.column)} columns", argument=name)
-    if size > 1 and not isinstance(field.column, tuple) and "*" not in (field.column or ""):
+    if size > 1 and not _several(field):
         raise TypeRuleError(
             f"`{name}` has {size} numbers, which one column can't hold",
             argument=name,
-            help="list the columns, or write a pattern: `column: pixel*`",
+            help='list the columns, or write a pattern (`column: pixel*`) or a slice (`column: ":-1"`)',
         )
 
 
@@ -268,6 +280,9 @@ def _places(table: Table, name: str, field: FieldSpec) -> list[int]:
     column = field.column or name
     if isinstance(column, tuple):
         return [table.find(item) for item in column]
+    if sliced := _SLICE.match(column):
+        first, last = (None if number is None else int(number) for number in sliced.groups())
+        return list(range(len(table.header)))[first:last]
     if "*" in column:
         return [at for at, item in enumerate(table.header) if fnmatch.fnmatchcase(item, column)]
     return [table.find(column)]

@@ -248,6 +248,8 @@ class _Flip(Spatial):
     def change(self, tensor: torch.Tensor, drawn: Any) -> torch.Tensor:
         import torch
 
+        if len(drawn) == 1:
+            return tensor.flip(self.axis) if drawn.item() else tensor
         return torch.where(drawn.to(tensor.device)[:, None, None, None], tensor.flip(self.axis), tensor)
 
 
@@ -279,19 +281,24 @@ class RandomAffine(Spatial):
     translate: Share = Field(default=0.0, description="Largest shift either way, as a share of height and width.")
     scale: Range = Field(default=(1.0, 1.0), description="Smallest and largest scale.")
     shear: float = Field(default=0.0, ge=0, lt=90, description="Largest angle by which upright lines lean either way.")
+    fill: float = Field(default=0.0, description="The number that comes into view: 1 where pictures stand on white.")
 
     def draw(self, tensor: torch.Tensor, generator: torch.Generator) -> Any:
         import torch
 
-        angle, size, right, down, lean = torch.rand((5, len(tensor)), generator=generator)
+        angle, size, right, down = torch.rand((4, len(tensor)), generator=generator)
         angle = (2 * angle - 1) * math.radians(self.degrees)
-        slope = torch.tan((2 * lean - 1) * math.radians(self.shear))
         low, high = self.scale
         inverse = 1 / (low + (high - low) * size)  # the grid says for each output pixel where it comes from
         height, width = tensor.shape[2:]
         cos, sin = torch.cos(angle) * inverse, torch.sin(angle) * inverse
         # Grid coordinates run from -1 to 1 on both axes, so the turn of a non-square image is corrected.
-        row_x = [cos + slope * sin, (slope * cos - sin) * (height / width), (2 * right - 1) * 2 * self.translate]
+        across, up = cos, -sin
+        if self.shear:
+            lean = torch.rand(len(tensor), generator=generator)
+            slope = torch.tan((2 * lean - 1) * math.radians(self.shear))
+            across, up = cos + slope * sin, slope * cos - sin
+        row_x = [across, up * (height / width), (2 * right - 1) * 2 * self.translate]
         row_y = [sin * (width / height), cos, (2 * down - 1) * 2 * self.translate]
         return torch.stack([torch.stack(row_x, dim=1), torch.stack(row_y, dim=1)], dim=1)
 
@@ -301,7 +308,10 @@ class RandomAffine(Spatial):
         moved = tensor if tensor.is_floating_point() else tensor.float()
         grid = F.affine_grid(drawn.to(moved), list(tensor.shape), align_corners=False)
         mode = "nearest" if holds_names(tensor) else "bilinear"
+        # What lies outside is 0 to `grid_sample`.
+        moved = moved - self.fill if self.fill else moved
         found = F.grid_sample(moved, grid, mode=mode, align_corners=False)
+        found = found + self.fill if self.fill else found
         return found if tensor.is_floating_point() else found.round().to(tensor.dtype)
 
 

@@ -100,8 +100,8 @@ class EncoderLayer(nn.Module):
         )
 
     def forward(self, x):
-        ln_1 = self.ln_1(x)
-        y = self.self_attention(ln_1)
+        y = self.ln_1(x)
+        y = self.self_attention(y)
         y = self.dropout(y)
         x = y + x
         y = self.ln_2(x)

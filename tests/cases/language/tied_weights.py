@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +15,8 @@ class ScaledDotProductAttention(nn.Module):
     """softmax(query @ key.T * scale + bias) @ value; a row that may attend nothing gives zeros.
 
     Inputs are `[N, T, heads * d]`, or `[N, heads, T, d]` where `heads` is None. A mask is true where something
-    is attended: `[N, S]`, `[N, T, S]` or `[N, heads, T, S]`.
+    is attended: `[N, S]`, `[N, T, S]` or `[N, heads, T, S]`. `causal`, a query attends to what isn't behind it; within
+    a `window`, to what is less than so many places away.
     """
 
     def __init__(
@@ -23,10 +26,11 @@ class ScaledDotProductAttention(nn.Module):
         causal: bool = False,
         scale: float | None = None,
         dropout: float = 0.0,
+        window: int | None = None,
     ) -> None:
         super().__init__()
         self.heads, self.kv_heads = heads, kv_heads or heads or 1
-        self.causal, self.scale, self.dropout = causal, scale, dropout
+        self.causal, self.window, self.scale, self.dropout = causal, window, scale, dropout
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, bias: Tensor | None = None
@@ -37,11 +41,15 @@ class ScaledDotProductAttention(nn.Module):
         if mask is not None and mask.dim() < 4:
             mask = mask[:, None, None] if mask.dim() == 2 else mask[:, None]
         causal = self.causal
-        if causal and (mask is not None or bias is not None):
-            shape = query.shape[-2], key.shape[-2]
-            lower = torch.ones(shape, dtype=torch.bool, device=query.device).tril()
-            mask, causal = lower if mask is None else mask & lower, False
+        if self.window is not None or (causal and (mask is not None or bias is not None)):
+            near = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)
+            if self.window is not None:
+                near = near.triu(1 - self.window).tril(self.window - 1)
+            if causal:
+                near = near.tril()
+            mask, causal = near if mask is None else mask & near, False
         if bias is not None:
+            bias = bias.to(query.dtype)
             mask = bias if mask is None else torch.where(mask, bias, float("-inf"))
         x = F.scaled_dot_product_attention(
             query,
@@ -56,22 +64,10 @@ class ScaledDotProductAttention(nn.Module):
         return x if self.heads is None else x.transpose(1, 2).flatten(2)
 
     def extra_repr(self) -> str:
-        return f"heads={self.heads}, kv_heads={self.kv_heads}, causal={self.causal}, dropout={self.dropout}"
-
-
-class Encoder(nn.ModuleDict):
-    """[N, S, 8], [N, S] int64 -> [N, S, 8]"""
-
-    def __init__(self):
-        super().__init__()
-        self.embed_tokens = nn.Embedding(50, 8)
-        self["1"] = nn.Linear(8, 8)
-        self.memory = nn.Linear(8, 8)
-
-    def forward(self, x, source):
-        x = self.embed_tokens(source)  # [N, S, 8]
-        x = self["1"](x)
-        return self.memory(x)
+        return (
+            f"heads={self.heads}, kv_heads={self.kv_heads}, causal={self.causal}, window={self.window}, "
+            f"dropout={self.dropout}"
+        )
 
 
 class H(nn.ModuleDict):
@@ -111,14 +107,22 @@ class Tied(nn.Module):
     def __init__(self):
         super().__init__()
         self.shared = nn.Embedding(50, 8)
-        self.encoder = Encoder()
+        self.encoder = nn.Sequential(
+            OrderedDict(
+                [
+                    ("embed_tokens", nn.Embedding(50, 8)),
+                    ("1", nn.Linear(8, 8)),
+                    ("memory", nn.Linear(8, 8)),
+                ]
+            ),
+        )
         self.decoder = Decoder()
         self.lm_head = nn.Linear(8, 50)
         self.encoder.embed_tokens.weight = self.shared.weight  # tied
         self.decoder.embed_tokens.weight = self.shared.weight  # tied
         self.lm_head.weight = self.shared.weight  # tied
         self.lm_head.bias = self.decoder.bias  # tied
-        self.encoder.memory.weight = self.encoder["1"].weight  # tied
+        self.encoder.memory.weight = self.encoder[1].weight  # tied
         self.decoder.h["1"].weight = self.decoder.h["0"].weight  # tied
         self.head = nn.Module()
         self.head.proxy = nn.Module()
@@ -127,7 +131,6 @@ class Tied(nn.Module):
         self.decoder.h.last.weight = self.decoder.h["0"].weight  # tied
 
     def forward(self, source, target):
-        x = self.shared(source)  # [N, S, 8]
-        x = self.encoder(x, source)
+        x = self.encoder(source)  # [N, S, 8]
         x = self.decoder(x, target)  # [N, T, 8]
         return self.lm_head(x)  # [N, T, 50]

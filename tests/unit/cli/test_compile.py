@@ -63,6 +63,7 @@ class TestSummary:
             "operator": "linear",
             "output_shape": ["N", 16],
             "parameters": 1040,
+            "trainable_parameters": 1040,
             "flops": 2048,
             "line": 11,
         }

@@ -62,9 +62,37 @@ def test_without_a_code_all_are_listed(specdl: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "hint"), [("E0207", "did you mean E0206?"), ("shapes", "`specdl explain` lists all codes")]
+    ("word", "told"),
+    [
+        ("E0207", "there is no code 'E0207'; did you mean E0206?"),
+        ("frobnicate", "'frobnicate' is no code and no word of the language; `specdl explain` lists all codes"),
+        ("conv2", "'conv2' is no code and no word of the language; did you mean `conv2d`?"),
+        ("nn.Conv2d", "it is called `conv2d` here"),
+        ("Dense", "it is called `linear` here"),
+    ],
 )
-def test_an_unknown_code_is_a_usage_error(specdl: Command, word: str, hint: str) -> None:
+def test_an_unknown_word_is_a_usage_error(specdl: Command, word: str, told: str) -> None:
     done = specdl("explain", word)
     assert (done.code, done.out) == (2, "")
-    assert f"there is no code '{word}'; {hint}" in done.err
+    assert told in done.err
+
+
+def test_an_operator_is_explained_with_its_arguments_and_an_example(specdl: Command) -> None:
+    done = specdl("explain", "conv2d")
+    assert (done.code, done.err) == (0, "")
+    lines = done.lines()
+    assert lines[0] == "conv2d: operator, convolution"
+    assert "    - conv2d: {out_channels: 32, kernel_size: 3}" in lines
+    rows = {line.split()[0]: line for line in lines if line and not line.startswith(" ")}
+    assert rows["out_channels"].split() == ["out_channels", "integer", "required"]
+    assert rows["padding_mode"].endswith("zeros")
+    assert any("torch.nn.Conv2d.html" in line for line in lines)
+    assert max(map(len, lines)) <= 120
+
+
+def test_a_word_of_several_meanings_has_all_of_them(specdl: Command) -> None:
+    heads = [line for line in specdl("explain", "linear").lines() if line.startswith("linear: ")]
+    assert heads == ["linear: operator, linear", "linear: scheduler"]
+    found = json.loads(specdl("explain", "linear", "--json").out)["words"]
+    assert [item["kind"] for item in found] == ["operator, linear", "scheduler"]
+    assert found[0]["arguments"][0]["name"] == "out_features"

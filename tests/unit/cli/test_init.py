@@ -91,7 +91,11 @@ def test_an_unknown_template_is_answered_with_those_that_exist(specdl: Command) 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_project_learns(name: str, specdl: Command) -> None:
-    """Nine of ten digits are right after the epochs that the template has; each reaches 0.95 or more."""
+    """After the epochs that the template has, nine of ten digits are right: each reaches 0.95 or more.
+
+    The autoencoder's loss is 0.018, of which a third is the divergence; the mean image of all digits alone has 0.073.
+    """
     specdl("init", "mine", "--template", name)
     assert specdl("train", "mine/spec.yaml", "--folder", "run").code == 0
-    assert json.loads(specdl("eval", "run", "--json").out)["metrics"]["accuracy"] > 0.9
+    metrics = json.loads(specdl("eval", "run", "--json").out)["metrics"]
+    assert metrics["loss"] < 0.03 if name == "vae" else metrics["accuracy"] > 0.9

@@ -154,13 +154,13 @@ class TestCsv:
         with gzip.open(tmp_path / "mnist.csv.gz", "wt") as file:
             for row, label in zip(pixels, (3, 1, 0, 2, 3), strict=True):
                 file.write(",".join(map(str, [*row, label])) + "\n")
-        columns = [str(at) for at in range(12)]
-        fields = {"image": {"shape": [1, 3, 4], "column": columns}, "label": {**LABEL, "column": "12"}}
-        loaded = source("csv", fields, file=tmp_path / "mnist.csv.gz", header=False).load()
-        assert isinstance(loaded, Stacked)
-        assert torch.equal(loaded.fields["image"], torch.from_numpy(pixels).float().view(5, 1, 3, 4))
-        assert loaded.fields["label"].tolist() == [3, 1, 0, 2, 3]
-        assert loaded.classes == {}
+        for columns, label in (([str(at) for at in range(12)], "12"), (":-1", "-1"), ("0:12", "12")):
+            fields = {"image": {"shape": [1, 3, 4], "column": columns}, "label": {**LABEL, "column": label}}
+            loaded = source("csv", fields, file=tmp_path / "mnist.csv.gz", header=False).load()
+            assert isinstance(loaded, Stacked)
+            assert torch.equal(loaded.fields["image"], torch.from_numpy(pixels).float().view(5, 1, 3, 4))
+            assert loaded.fields["label"].tolist() == [3, 1, 0, 2, 3]
+            assert loaded.classes == {}
 
     def test_a_pattern_of_columns_and_parts(self, tmp_path: Path) -> None:
         rows = [["a1", "part", "a2", "b"], [1, "train", 2, 3], [4, "val", 5, 6], [7, "Train", 8, 9], [1, "test", 1, 1]]

@@ -248,6 +248,14 @@ def test_affine_is_torchvisions() -> None:
         assert float(difference) < 1e-4
 
 
+def test_what_comes_into_view_is_filled() -> None:
+    white = torch.ones(6, 3, 16, 16)
+    assert float(apply(make("random_affine", {"degrees": 40, "fill": 1.0}), white)[0].min()) == pytest.approx(1.0)
+    assert float(apply(make("random_affine", {"degrees": 40}), white)[0].min()) == 0.0
+    # torchvision takes a pixel on the border for a quarter outside twice.
+    assert float(apply(make("random_rotation", {"degrees": 40, "fill": 1.0}), white)[0].min()) > 0.7
+
+
 @pytest.mark.parametrize("degrees", [180.0])
 def test_a_turn_is_torchvisions(degrees: float) -> None:
     transform = RandomAffine(degrees=degrees)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from specdl.ir.dims import BATCH, symbol
+from specdl.nn import gated
 from specdl.ops import activation
 from specdl.ops.activation import Gelu, Glu, LeakyRelu, Prelu, Softmax
 from specdl.ops.base import Op, TypeRuleError
@@ -104,7 +108,21 @@ def test_every_default_is_pytorchs() -> None:
     from torch import nn
 
     for op in activation.OPS:
-        signature: dict[str, Any] = dict(inspect.signature(getattr(nn, op.module)).parameters)
+        made = getattr(nn, op.module, None) or getattr(gated, op.module)
+        signature: dict[str, Any] = dict(inspect.signature(made).parameters)
         for name, field in op.model_fields.items():
             if (op.operator, name) not in {("softmax", "dim"), ("log_softmax", "dim")}:  # always written
                 assert signature[name].default == field.default, f"{op.operator}.{name}"
+
+
+@pytest.mark.parametrize("dim", [-1, 1])
+def test_the_first_half_gates(dim: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 4, 6)
+    gate, value = x.chunk(2, dim)
+    for module, function in (
+        (gated.SwiGLU(dim), functional.silu),
+        (gated.GEGLU(dim), functional.gelu),
+        (gated.GEGLU(dim, "tanh"), partial(functional.gelu, approximate="tanh")),
+    ):
+        torch.testing.assert_close(module(x), function(gate) * value, rtol=0, atol=0)

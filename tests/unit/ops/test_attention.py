@@ -192,7 +192,8 @@ def _reference(
 @pytest.mark.parametrize("form", ["none", "keys", "pairs", "heads"])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("biased", [False, True])
-def test_numbers(kv_heads: int, form: str, causal: bool, biased: bool) -> None:
+@pytest.mark.parametrize("window", [None, 1, 2])
+def test_numbers(kv_heads: int, form: str, causal: bool, biased: bool, window: int | None) -> None:
     torch.manual_seed(0)
     query, key, value = torch.randn(2, 5, 32), torch.randn(2, 6, kv_heads * 8), torch.randn(2, 6, kv_heads * 3)
     shape = {"keys": (2, 6), "pairs": (2, 5, 6), "heads": (2, 4, 5, 6)}.get(form)
@@ -204,6 +205,8 @@ def test_numbers(kv_heads: int, form: str, causal: bool, biased: bool) -> None:
     if mask is not None:
         keep = keep & (mask[:, None, None] if form == "keys" else mask[:, None] if form == "pairs" else mask)
     keep = keep.tril() if causal else keep
+    if window is not None:
+        keep = keep & ((torch.arange(5)[:, None] - torch.arange(6)).abs() < window)
     q, k, v = (
         x.reshape(2, -1, heads, x.shape[-1] // heads).permute(0, 2, 1, 3)
         for x, heads in ((query, 4), (key, kv_heads), (value, kv_heads))
@@ -211,7 +214,7 @@ def test_numbers(kv_heads: int, form: str, causal: bool, biased: bool) -> None:
     expected = _reference(q, k, v, keep, bias, scale=0.3)
     for joined in (True, False):
         module = ScaledDotProductAttention(
-            heads=4 if joined else None, kv_heads=kv_heads if joined else None, causal=causal, scale=0.3
+            heads=4 if joined else None, kv_heads=kv_heads if joined else None, causal=causal, scale=0.3, window=window
         )
         inputs = (query, key, value) if joined else (q, k, v)
         found = module(*inputs, mask, bias)
@@ -260,6 +263,25 @@ def test_onnx(opset: int, kv_heads: int, causal: bool, extra: tuple[TensorType |
 
 
 @pytest.mark.parametrize("opset", [20, 23])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("window", [1, 3])
+@pytest.mark.parametrize(
+    "extra",
+    [(), (tensor(BATCH, S, dtype="bool"),), (None, tensor(1, 8, T, S)), (tensor(BATCH, S, dtype="bool"), tensor(T, S))],
+)
+def test_onnx_of_a_window(opset: int, causal: bool, window: int, extra: tuple[TensorType | None, ...]) -> None:
+    """Of more queries than keys, the last have nothing within reach."""
+    query, memory = tensor(BATCH, T, 32), tensor(BATCH, S, 32)
+    joined = Attention(heads=8, causal=causal, window=window)
+    check_onnx(joined, query, memory, memory, *extra, sizes=SIZES, opset=opset, masked=True)
+    x = tensor(BATCH, 8, T, 4)
+    extra = tuple(
+        None if type is None else type.with_shape(*(T if size == S else size for size in type.shape)) for type in extra
+    )
+    check_onnx(Attention(causal=causal, window=window), x, x, x, *extra, sizes=SIZES, opset=opset, masked=True)
+
+
+@pytest.mark.parametrize("opset", [20, 23])
 def test_onnx_of_queries_that_are_no_examples(opset: int) -> None:
     """Learned queries have a batch of 1."""
     check_onnx(Attention(heads=4), tensor(1, 3, 16), *[tensor(BATCH, S, 16)] * 2, sizes=SIZES, opset=opset)
@@ -291,6 +313,12 @@ def test_text() -> None:
     joined = Attention(heads=4, kv_heads=2, dropout=0.1)
     assert literal(joined.torch_module()) == "ScaledDotProductAttention(heads=4, kv_heads=2, dropout=0.1)"
     assert (joined.title(), joined.details()) == ("Attention, 4 heads", "2 key heads, dropout 0.1")
+    near = Attention(causal=True, window=8)
+    assert near.torch_function(names, x, x, x) is None
+    assert (literal(near.torch_module()), near.details()) == (
+        "ScaledDotProductAttention(causal=True, window=8)",
+        "causal, window 8",
+    )
 
 
 # ---- multi-head attention --------------------------------------------------------------------------------

@@ -74,6 +74,24 @@ def test_right_layers(layer: str, validator: Any) -> None:
     assert mistakes(validator, parse_text(text, "right.yaml").data) == []
 
 
+RIGHT_DATA = {
+    "a folder": "{source: {image_folder: photos}, transforms: [{image = resize(image): 224}]}",
+    "torchvision's": "{source: 'torchvision:CIFAR10'}",
+    "fields": "{source: {csv: {file: a.csv}}, fields: {image: [3, H, W], y: {shape: [], column: [a], classes: [b]}}}",
+    "OpenCV's": "{source: digits, transforms: [{i = cv2.canny(i): {threshold1: 3}}, i = cv2.equalize_hist(i)]}",
+    "a batch": "{source: digits, batch_transforms: ['image, label = mixup(image, label)', {image = resize(image): 4}]}",
+    "what to do with bad files": "{source: digits, on_bad: {skip: 0.1}, in_memory: auto, workers: 4}",
+    "parts": "{source: {csv: a.csv}, fields: {x: []}, split: {column: part}, sampler: {weighted: label}}",
+    "no source": "{fields: {image: [3, H, W], label: {shape: [], dtype: int64, classes: imagenet}}}",
+}
+
+
+@pytest.mark.parametrize("data", RIGHT_DATA.values(), ids=RIGHT_DATA.keys())
+def test_right_data(data: str, validator: Any) -> None:
+    text = f"specdl: 1\ninputs: {{x: [4]}}\nlayers: [relu]\ndata: {data}\n"
+    assert mistakes(validator, parse_text(text, "right.yaml").data) == []
+
+
 WRONG_LAYERS = {
     "an unknown argument": "conv2d: {out_channels: 3, kernel_size: 3, strides: 2}",
     "an inferred argument": "linear: {in_features: 3, out_features: 3}",
@@ -122,6 +140,13 @@ WRONG_KEYS = {
     "an unknown metric": "metrics: [acuracy]",
     "an unknown source": "data: {source: digit}",
     "an unknown transform": "data: {source: digits, transforms: [{image = crop(image): 3}]}",
+    "an unknown argument of a source": "data: {source: {image_folder: {folder: photos}}}",
+    "an unknown data set of torchvision": "data: {source: 'torchvision:CIFAR'}",
+    "a field's unknown dtype": "data: {source: {csv: a.csv}, fields: {x: {shape: [], dtype: long}}}",
+    "a field's size": "data: {source: {csv: a.csv}, fields: {x: [0]}}",
+    "an argument of OpenCV's": "data: {source: digits, transforms: [{image = cv2.canny(image): {low: 3}}]}",
+    "a transform of a batch for one example": "data: {source: digits, transforms: ['x, y = mixup(x, y)']}",
+    "a share to skip": "data: {source: digits, on_bad: {skip: 2}}",
     "a wrong batch size": "data: {source: digits, batch_size: 0}",
     "an unknown key of train": "train: {epoch: 3}",
     "a wrong precision": "train: {precision: fp64}",
@@ -158,7 +183,9 @@ def test_every_operator_is_one_property_with_words_and_a_link() -> None:
     schema = json_schema()
     properties = schema["definitions"]["layer"]["anyOf"][1]["properties"]
     for name in OPERATORS:
-        arguments = schema["definitions"][properties[name]["$ref"].rsplit("/", 1)[-1]]
+        found = properties[name]
+        reference = found["allOf"][0] if "allOf" in found else found
+        arguments = schema["definitions"][reference["$ref"].rsplit("/", 1)[-1]]
         assert OPERATORS[name].reference in arguments["markdownDescription"]
         assert arguments["description"]
         shapes = [item for item in arguments.get("anyOf", [arguments]) if "properties" in item]

@@ -37,7 +37,8 @@ def test_one_file_says_the_same(path: Path) -> None:
     assert not {"params", "variants", "imports", "extends"} & data.keys()
     found = compile_source(parse_text(text))
     assert found.parameters == model.parameters
-    assert found.warnings == model.warnings == () or model.warnings
+    # A block that nothing else may stand for any more can have a parameter to spare.
+    assert all(item.code == "W0013" for item in found.warnings) or model.warnings
     assert [step.name for step in found.program.steps] == [step.name for step in model.program.steps]
     assert format_text(text) == text
 

@@ -45,6 +45,7 @@ class FakeModel:
     text: str = SPEC
     name: str = "fake"
     input_names: tuple[str, ...] = ("image",)
+    required_inputs: tuple[str, ...] = ("image",)
     output_names: tuple[str, ...] = ("logits",)
     width: int = 16
 
@@ -53,7 +54,7 @@ class FakeModel:
         term = LossTerm("cross_entropy", 1.0, SPAN)
         self.program = Program("fake", {}, {"model": "model"}, (Step("train", "train", "train", ("model",), (term,)),))
 
-    def module(self) -> nn.Module:
+    def module(self, network: str | None = None, *, weights: bool = True) -> nn.Module:
         return nn.Sequential(
             nn.Flatten(),
             nn.Linear(64, self.width),

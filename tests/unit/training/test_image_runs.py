@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,18 @@ def test_a_resumed_run_is_bit_equal(photos: Path, tmp_path: Path, at: int, first
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
 
 
+THREADS = torch.get_num_threads()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums depend on the number of threads, so two processes must have the same."""
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(THREADS)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_is_taken_up_bit_equal(photos: Path, tmp_path: Path) -> None:
     """`kill -9` between two checkpoints: what was done since the last one is done again, the same."""
     text = spec(photos, workers="workers: 2", epochs="epochs: 3, checkpoint: {every: 4, unit: step}")

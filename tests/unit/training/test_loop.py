@@ -224,7 +224,7 @@ def test_accumulated_batches_make_the_update_of_one_large_batch(tmp_path: Path) 
     """Without batch normalisation and dropout, 2 × 32 examples and 64 are the same update."""
 
     class Plain(FakeModel):
-        def module(self) -> nn.Module:
+        def module(self, network: str | None = None, *, weights: bool = True) -> nn.Module:
             return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 
     base = "data: {source: digits, batch_size: %d}\noptimizer: {sgd: {lr: 0.1}}\ntrain: {max_steps: 5, accumulate: %d}"

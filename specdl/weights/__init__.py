@@ -1,0 +1,1 @@
+"""Weights from elsewhere: checkpoints of other programs fitted to a network's own names and layouts."""

@@ -1,0 +1,190 @@
+"""optional, from optional_inputs.yaml."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Optional"]
+
+
+class MultiHeadAttention(nn.Module):
+    """`nn.MultiheadAttention` over `[N, T, C]`, whose mask is true where something is attended.
+
+    `key` and `value` are the query unless given. A mask is `[N, S]`, `[N, T, S]` or `[N, num_heads, T, S]`; a row
+    that may attend nothing reads zeros. The weights are those of PyTorch's module, name for name.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        causal: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.dropout, self.causal = num_heads, dropout, causal
+        self.packed = {kdim or embed_dim, vdim or embed_dim} == {embed_dim}
+        if self.packed:
+            self.in_proj_weight = nn.Parameter(torch.empty(3 * embed_dim, embed_dim))
+        else:
+            self.q_proj_weight = nn.Parameter(torch.empty(embed_dim, embed_dim))
+            self.k_proj_weight = nn.Parameter(torch.empty(embed_dim, kdim or embed_dim))
+            self.v_proj_weight = nn.Parameter(torch.empty(embed_dim, vdim or embed_dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * embed_dim)) if bias else None
+        self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias)
+        for name, parameter in self.named_parameters(recurse=False):
+            if name != "in_proj_bias":
+                nn.init.xavier_uniform_(parameter)
+        if bias:
+            nn.init.zeros_(self.out_proj.bias)
+
+    def forward(
+        self, query: Tensor, key: Tensor | None = None, value: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        query, key, value = self.project(query, key, value)
+        if mask is not None and mask.dim() < 4:
+            mask = mask[:, None, None] if mask.dim() == 2 else mask[:, None]
+        if self.causal and mask is not None:
+            shape = query.shape[-2], key.shape[-2]
+            mask = mask & torch.ones(shape, dtype=torch.bool, device=query.device).tril()
+        x = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=self.causal and mask is None,
+        )
+        x = x.transpose(1, 2).flatten(2)
+        return F.linear(x, self.out_proj.weight, self.out_proj.bias)
+
+    def project(self, query: Tensor, key: Tensor | None, value: Tensor | None) -> list[Tensor]:
+        """Query, key and value as `[N, num_heads, T, d]`."""
+        if key is None and self.packed:
+            parts = F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        else:
+            key = query if key is None else key
+            value = key if value is None else value
+            weights: tuple[Tensor, ...]
+            if self.packed:
+                weights = self.in_proj_weight.chunk(3)
+            else:
+                weights = self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
+            biases = (None, None, None) if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
+            parts = tuple(F.linear(*part) for part in zip((query, key, value), weights, biases, strict=True))
+        return [x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2) for x in parts]
+
+
+class Cross(nn.ModuleDict):
+    """[N, T, 16], [N, S, 16] -> [N, T, 16]"""
+
+    def __init__(self):
+        super().__init__()
+        self.norm2 = nn.LayerNorm(16)
+        self["1"] = MultiHeadAttention(16, num_heads=2)
+
+    def forward(self, x, memory):
+        y = self.norm2(x)
+        y = self["1"](y, memory)
+        return y + x
+
+
+class LayerWithCross(nn.Module):
+    """[N, T, 16], [N, S, 16], [N, T] bool -> [N, T, 16]"""
+
+    def __init__(self):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(16)
+        self.self_attention = MultiHeadAttention(16, num_heads=2)
+        self.cross = Cross()
+        self.linear = nn.Linear(16, 16)
+
+    def forward(self, x, memory, mask):
+        y = self.norm1(x)
+        y = self.self_attention(y, mask=mask)
+        x = y + x
+        y = x
+        if memory is not None:
+            y = self.cross(y, memory)
+        x = self.linear(y)
+        x = F.gelu(x)
+        return x + y
+
+
+class Layer(nn.Module):
+    """[N, T, 16], [N, T] bool -> [N, T, 16]"""
+
+    def __init__(self):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(16)
+        self.self_attention = MultiHeadAttention(16, num_heads=2)
+        self.linear = nn.Linear(16, 16)
+
+    def forward(self, x, mask):
+        y = self.norm1(x)
+        y = self.self_attention(y, mask=mask)
+        x = y + x
+        y = x
+        x = self.linear(y)
+        x = F.gelu(x)
+        return x + y
+
+
+class Layer2(nn.Module):
+    """[N, T, 16] -> [N, T, 16]"""
+
+    def __init__(self):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(16)
+        self.self_attention = MultiHeadAttention(16, num_heads=2)
+        self.linear = nn.Linear(16, 16)
+
+    def forward(self, x):
+        y = self.norm1(x)
+        y = self.self_attention(y)
+        x = y + x
+        y = x
+        x = self.linear(y)
+        x = F.gelu(x)
+        return x + y
+
+
+class Optional(nn.Module):
+    """tokens [N, T] int64, kinds [N, T] int64 or None, mask [N, T] bool or None, memory [N, S, 16] or None -> logits [N, 2]"""
+
+    def __init__(self):
+        super().__init__()
+        self.word = nn.Embedding(50, 16)
+        self.kind = nn.Embedding(2, 16)
+        self.first = LayerWithCross()
+        self.second = Layer()
+        self.third = Layer2()
+        self.linear = nn.Linear(16, 16)
+        self.logits = nn.Linear(16, 2)
+
+    def forward(self, tokens, kinds=None, mask=None, memory=None):
+        word = self.word(tokens)  # [N, T, 16]
+        if kinds is None:
+            kinds = torch.zeros_like(tokens)
+        x = self.kind(kinds)  # [N, T, 16]
+        x = word + x
+        if mask is not None:
+            weight = mask.to(torch.float32)
+            share = weight.sum(dim=1)  # [N]
+        x = self.first(x, memory, mask)
+        x = self.second(x, mask)
+        third = self.third(x)
+        y = third
+        if mask is not None:
+            x = self.linear(third)
+            x = x * weight[:, :, None]
+            y = x + third
+        pooled = y.mean(dim=1)  # [N, 16]
+        if mask is not None:
+            pooled = third.sum(dim=1) / share[:, None]  # [N, 16]
+        return self.logits(pooled)  # [N, 2]
