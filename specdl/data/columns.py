@@ -157,8 +157,8 @@ class Strings:
 class Windows:
     """Stretches of one long sequence, the examples of a corpus that is cut: where each starts in `stream`.
 
-    `first` and `last` are where each could start, for a start that is drawn; `documents` numbers the documents that
-    `stream` is made of, value by value.
+    `first` and `last` are where each could start, for a start that is drawn, or what it is within; `documents` numbers
+    the documents that `stream` is made of, value by value; `table` is what else batches are made with.
     """
 
     stream: torch.Tensor
@@ -166,6 +166,7 @@ class Windows:
     first: torch.Tensor
     last: torch.Tensor
     documents: torch.Tensor | None = None
+    table: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -177,14 +178,38 @@ class Windows:
 
     def to(self, device: torch.device) -> Windows:
         """The same on a device."""
-        documents = None if self.documents is None else self.documents.to(device)
         return Windows(
-            self.stream.to(device), self.starts.to(device), self.first.to(device), self.last.to(device), documents
+            self.stream.to(device),
+            self.starts.to(device),
+            self.first.to(device),
+            self.last.to(device),
+            None if self.documents is None else self.documents.to(device),
+            None if self.table is None else self.table.to(device),
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Some examples of a column that is kept whole, since others of it may be drawn: those at `indices`."""
+
+    items: Ragged
+    indices: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def index_select(self, dim: int, indices: torch.Tensor) -> Chosen:
+        """Some of the examples, in the order of the indices."""
+        assert dim == 0
+        return replace(self, indices=self.indices[indices])
+
+    def to(self, device: torch.device) -> Chosen:
+        """The same on a device."""
+        return Chosen(self.items.to(device), self.indices.to(device))
+
+
 if TYPE_CHECKING:
-    Column = Union[torch.Tensor, Ragged, Strings, Windows]
+    Column = Union[torch.Tensor, Ragged, Strings, Windows, Chosen]
     """The values of a field."""
 
     Columns = dict[str, Column]
@@ -300,6 +325,7 @@ def _add(found: Tensors, batch: Iterable[str], name: str, value: torch.Tensor) -
 
 
 __all__ = [
+    "Chosen",
     "Column",
     "Columns",
     "Ragged",

@@ -15,12 +15,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationInfo
 class _Path:
     """Marks a field as a path, unless it is one of some words."""
 
-    def __init__(self, *words: str) -> None:
-        self.words = words
+    def __init__(self, *words: str, several: bool = False) -> None:
+        self.words, self.several = words, several
 
     def resolve(self, value: object, info: ValidationInfo) -> object:
         """A path seen from where the file that names it lies; the context has the folder of each argument."""
-        if isinstance(value, tuple):
+        if isinstance(value, tuple) and self.several:
             return tuple(self.resolve(item, info) for item in value)
         if not isinstance(value, str) or not value or value in self.words:
             return value
@@ -40,11 +40,13 @@ FilePath = Annotated[str, _MARK, _RESOLVE]
 """A file or folder, as an argument of a source or a transform."""
 
 
+_SEVERAL = _Path(several=True)
+
 FilePaths = Annotated[
     str | tuple[str, ...],
     BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
-    _MARK,
-    _RESOLVE,
+    _SEVERAL,
+    AfterValidator(_SEVERAL.resolve),
 ]
 """Several files or folders, or a pattern of their names."""
 
@@ -54,7 +56,7 @@ def located(declared: BaseModel) -> Iterator[tuple[str, str | list[str]]]:
     for name, field in type(declared).model_fields.items():
         value = getattr(declared, name)
         marks = [item for item in field.metadata if isinstance(item, _Path)]
-        if marks and isinstance(value, tuple):
+        if marks and marks[0].several and isinstance(value, tuple):
             yield name, [os.path.abspath(item) for item in value]
         elif marks and isinstance(value, str) and value not in marks[0].words:
             yield name, os.path.abspath(value)

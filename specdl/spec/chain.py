@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from specdl.data.fields import is_ragged
 from specdl.data.paths import located
-from specdl.data.tokenizers import TOKENIZERS, FromFile, SameAs, TokenizerKind
+from specdl.data.tokenizers import TOKENIZERS, FromFile, SameAs, TokenizerKind, Trained
 from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS, Transform
 from specdl.data.transforms.text import OfTokens, Tokenize
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
@@ -210,12 +210,13 @@ class Chain:
         roles = kind.roles()
         for group in transform.needs():
             if roles is not None and not roles.intersection(group):
-                wanted = " or ".join(f"`{role}`" for role in group)
-                message = f"`{name}` needs a token {wanted}, which the tokenizer of `{parsed.inputs[0]}` lacks"
-                listed = ", ".join((*(getattr(kind, "special", None) or ()), group[0]))
-                help = f"`{{tokenizer: {{{kind.name}: {{special: [{listed}]}}}}}}`"
+                wanted = "sentinels" if group[0] == "sentinels" else "a token " + " or ".join(f"`{role}`" for role in group)
+                message = f"`{name}` needs {wanted}, which the tokenizer of `{parsed.inputs[0]}` lacks"
+                listed = ", ".join((*getattr(kind, "special", ()), group[0]))
+                added = "sentinels: 100" if group[0] == "sentinels" else f"special: [{listed}]"
+                mend = f"write `tokenizer: {{{kind.name}: {{{added}}}}}`" if isinstance(kind, Trained) else None
                 notes = [Note("the tokenizer is here", self.found[parsed.tokenizer].span)]
-                self.diagnostics.add("E0563", message, entry.span, help=help, notes=notes)
+                self.diagnostics.add("E0563", message, entry.span, help=mend, notes=notes)
 
     # ---- order ---------------------------------------------------------------------------------------
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from specdl.data.tokenizers.kinds import TOKENIZERS, FromFile, SameAs, TokenizerKind
+from specdl.data.tokenizers.kinds import TOKENIZERS, FromFile, SameAs, TokenizerKind, Trained
 
-__all__ = ["TOKENIZERS", "FromFile", "SameAs", "TokenizerKind"]
+__all__ = ["TOKENIZERS", "FromFile", "SameAs", "TokenizerKind", "Trained"]

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from specdl.data.columns import Ragged, Strings, concatenate
+from specdl.data.columns import Ragged, Strings
+from specdl.data.tokenizers.pairs import join_pairs
 from specdl.data.tokenizers.vocabulary import Vocabulary
 from specdl.diagnostics import Diagnostic, SpecError
 
@@ -97,15 +98,16 @@ class Plain:
 
     def encode_pairs(self, first: Sequence[str], second: Sequence[str], limits: Limits) -> Encoded:
         """See `Tokenizer.encode_pairs`; where a pair is too long, the longer text is cut first."""
-        begin, end = self._ends(limits)
-        one, other = self.numbers(first), self.numbers(second)
-        if limits.length is not None:
-            room = max(limits.length - (begin is not None) - 2 * (end is not None), 0)
-            one, other = _shortened(one, other, room, end=limits.keep == "start")
-        one, other = one.surrounded(begin, end), other.surrounded(None, end)
-        tokens = interleaved(one, other)
-        segments = interleaved(one.with_values(one.values * 0), other.with_values(other.values * 0 + 1))
-        return Encoded(tokens, replace(segments, padding=0))
+        return Encoded(
+            *join_pairs(
+                self.numbers(first),
+                self.numbers(second),
+                self._ends(limits),
+                limits.length,
+                self.vocabulary.padding,
+                keep_start=limits.keep == "start",
+            )
+        )
 
     def encode_words(self, words: Strings, limits: Limits) -> Encoded:
         """See `Tokenizer.encode_words`."""
@@ -147,43 +149,6 @@ class Plain:
         return replace(cut, padding=self.vocabulary.padding)
 
 
-def interleaved(one: Ragged, other: Ragged) -> Ragged:
-    """Each example of one column, and behind it that of another."""
-    import torch
-
-    both = concatenate([one, other])
-    assert isinstance(both, Ragged)
-    order = torch.arange(len(both)).view(2, -1).T.flatten()
-    ordered = both.index_select(0, order)
-    return replace(ordered, offsets=ordered.offsets[::2])
-
-
-def _shortened(one: Ragged, other: Ragged, room: int, *, end: bool) -> tuple[Ragged, Ragged]:
-    """Pairs that fit: the longer text is cut to what the shorter one leaves, both where that is less than half.
-
-    As `tokenizers` does with `longest_first`.
-    """
-    import torch
-
-    a, b = one.lengths, other.lengths
-    least = torch.minimum(a, b)
-    most = torch.maximum(least, room - least)
-    over = least + most > room
-    least, most = torch.where(over, room // 2, least), torch.where(over, room - room // 2, most)
-    swapped, fits = a > b, a + b <= room
-    first = torch.where(fits, a, torch.where(swapped, most, least))
-    second = torch.where(fits, b, torch.where(swapped, least, most))
-    return _limited(one, first, end), _limited(other, second, end)
-
-
-def _limited(column: Ragged, lengths: Any, end: bool) -> Ragged:
-    places = column.places()
-    wanted = lengths.repeat_interleave(column.lengths)
-    if not end:
-        places = column.lengths.repeat_interleave(column.lengths) - 1 - places
-    return column.keep(places < wanted)
-
-
 def unknown(kind: str, found: Sequence[str], example: str) -> SpecError:
     """A tokenizer has no number for something."""
     listed = ", ".join(f"`{item}`" for item in found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")
@@ -192,4 +157,4 @@ def unknown(kind: str, found: Sequence[str], example: str) -> SpecError:
     return SpecError([Diagnostic("E0564", message, help=help)])
 
 
-__all__ = ["Encoded", "Limits", "Plain", "Tokenizer", "interleaved", "unknown"]
+__all__ = ["Encoded", "Limits", "Plain", "Tokenizer", "unknown"]

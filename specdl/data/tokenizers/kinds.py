@@ -53,7 +53,7 @@ class TokenizerKind(Declared):
     def roles(self) -> frozenset[str] | None:
         """Which tokens play a part, as far as that is known."""
         known = self.known()
-        return None if known is None else frozenset(known.roles)
+        return None if known is None else frozenset((*known.roles, *["sentinels"] * bool(known.sentinels)))
 
     def fields(self) -> tuple[str, ...]:
         """The fields that its vocabulary is made from, where the spec says so."""
@@ -72,7 +72,7 @@ class Trained(TokenizerKind):
     train_on: Annotated[tuple[str, ...], Listed] = Field(default=(), description=_TRAIN_ON)
 
     def roles(self) -> frozenset[str] | None:
-        return frozenset(self.special)
+        return frozenset((*self.special, *["sentinels"] * bool(self.sentinels)))
 
     def fields(self) -> tuple[str, ...]:
         return self.train_on

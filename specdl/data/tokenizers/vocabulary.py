@@ -28,6 +28,9 @@ SENTINEL = "<extra_id_{}>"
 """What stands for the span of that number that was taken out of a text."""
 
 
+_QUOTES = "\"'”’)"
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The tokens by their numbers; the numbers of those that play a part, and of the sentinels."""
@@ -45,6 +48,11 @@ class Vocabulary:
     def special(self) -> frozenset[int]:
         """The numbers that stand for no text."""
         return frozenset((*self.roles.values(), *self.sentinels))
+
+    @cached_property
+    def sentence_ends(self) -> list[int]:
+        """The tokens that end a sentence."""
+        return [number for number, token in enumerate(self.tokens) if token.rstrip(_QUOTES)[-1:] in (".", "!", "?")]
 
     @property
     def padding(self) -> int:

@@ -13,6 +13,7 @@ from specdl.data.transforms.colour import (
     RandomPerspective,
     RandomRotation,
 )
+from specdl.data.transforms.denoising import Denoise, ShiftRight, SpanCorruption
 from specdl.data.transforms.geometry import (
     CenterCrop,
     Pad,
@@ -27,7 +28,9 @@ from specdl.data.transforms.language import Blocks, MaskTokens, NextToken, Pack
 from specdl.data.transforms.mixing import Cutmix, Mixup
 from specdl.data.transforms.numbers import Binarize, Normalize, OneHot, ToDtype
 from specdl.data.transforms.opencv import OPENCV
+from specdl.data.transforms.sentences import NextSentence
 from specdl.data.transforms.text import Tokenize
+from specdl.data.transforms.word_vectors import Cbow, Cooccurrence, SkipGram
 
 _ALL: tuple[type[Transform], ...] = (
     Resize,
@@ -58,6 +61,13 @@ _ALL: tuple[type[Transform], ...] = (
     Blocks,
     Pack,
     MaskTokens,
+    NextSentence,
+    SpanCorruption,
+    Denoise,
+    ShiftRight,
+    SkipGram,
+    Cbow,
+    Cooccurrence,
     *OPENCV,
 )
 

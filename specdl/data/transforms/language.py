@@ -103,7 +103,7 @@ class Blocks(_Cut):
         return True, False, False
 
     def infer_fields(self, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        block = _one(types, self.name).with_shape(types[0].shape[0], self.length)
+        block = one_field(types, self.name).with_shape(types[0].shape[0], self.length)
         return block, block, block
 
     def apply(self, fields: Sequence[Any], generator: torch.Generator) -> tuple[Any, ...]:
@@ -149,7 +149,7 @@ class NextToken(_Cut):
         return True, True
 
     def infer_fields(self, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        tokens = _one(types, self.name)
+        tokens = one_field(types, self.name)
         if self.length is None:
             for name in ("stride", "separator"):
                 if getattr(self, name) is not None:
@@ -196,7 +196,7 @@ class Pack(OfTokens):
     def infer_fields(self, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
         from specdl.data.transforms.base import fresh
 
-        tokens = _one(types, self.name)
+        tokens = one_field(types, self.name)
         row = tokens.with_shape(tokens.shape[0], fresh())
         return row, row, row
 
@@ -283,7 +283,7 @@ class MaskTokens(OfTokens):
             raise TypeRuleError(
                 "`mask` and `random` are shares of the hidden tokens, at most 1 together", argument="random"
             )
-        tokens = _one(types, self.name)
+        tokens = one_field(types, self.name)
         return tokens, tokens
 
     def apply(self, fields: Sequence[Any], generator: torch.Generator) -> tuple[Any, ...]:
@@ -333,10 +333,11 @@ def _ordinary(size: int, special: frozenset[int]) -> torch.Tensor:
     return kept.nonzero().flatten()
 
 
-def _one(types: Sequence[TensorType], name: str) -> TensorType:
+def one_field(types: Sequence[TensorType], name: str) -> TensorType:
+    """Guards that there is one field of tokens."""
     if len(types) != 1:
         raise TypeRuleError(f"takes one field, got {len(types)}", help=f"write `tokens = {name}(tokens)`")
     return require_tokens(types[0])
 
 
-__all__ = ["Blocks", "MaskTokens", "NextToken", "Pack", "packed", "shifted"]
+__all__ = ["Blocks", "MaskTokens", "NextToken", "Pack", "Role", "one_field", "packed", "shifted"]
