@@ -210,7 +210,9 @@ class Chain:
         roles = kind.roles()
         for group in transform.needs():
             if roles is not None and not roles.intersection(group):
-                wanted = "sentinels" if group[0] == "sentinels" else "a token " + " or ".join(f"`{role}`" for role in group)
+                wanted = (
+                    "sentinels" if group[0] == "sentinels" else "a token " + " or ".join(f"`{role}`" for role in group)
+                )
                 message = f"`{name}` needs {wanted}, which the tokenizer of `{parsed.inputs[0]}` lacks"
                 listed = ", ".join((*getattr(kind, "special", ()), group[0]))
                 added = "sentinels: 100" if group[0] == "sentinels" else f"special: [{listed}]"

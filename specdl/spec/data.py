@@ -152,7 +152,8 @@ class Data:
     """Where examples come from.
 
     `raw` are the source's own fields, `fields` those of a batch behind the transforms, `training_fields` those
-    behind the batch transforms too. `texts` are the fields of text that no transform made numbers of, which no network
+    behind the batch transforms too. `brought` are those of `fields` that come with padding (`words_mask`,
+    `words_length`). `texts` are the fields of text that no transform made numbers of, which no network
     takes; `vocabularies` say, for each field of tokens, which of the `transforms` made them. `paths` are the files and
     folders that the section names, absolute, by where they stand in the spec (or, where a source is named with its
     defaults alone, all its arguments). `given_split` says whether the spec has a `split`; `on_bad` is the share of
@@ -172,6 +173,7 @@ class Data:
     on_bad: float = 0.0
     sampler: str | None = None
     bucket: str | None = None
+    brought: Mapping[str, TensorType] = field(default_factory=dict)
     texts: Mapping[str, TensorType] = field(default_factory=dict)
     vocabularies: Mapping[str, int] = field(default_factory=dict)
     given_split: bool = False
@@ -183,9 +185,8 @@ class Data:
     def paddings(self) -> dict[str, int | float]:
         """The fields that a batch is padded in, with what fills them up where the source gives them."""
         wanted = self.source.wanted
-        return {
-            name: wanted[name].padding if name in wanted else 0 for name, type in self.fields.items() if is_ragged(type)
-        }
+        own = {name: type for name, type in self.fields.items() if name not in self.brought}
+        return {name: wanted[name].padding if name in wanted else 0 for name, type in own.items() if is_ragged(type)}
 
 
 def parse_data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | None:
@@ -231,6 +232,7 @@ def parse_data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | 
         transforms=tuple(chain.found),
         raw=raw,
         fields={**fields, **companions(fields)},
+        brought=companions(fields),
         span=spans.span,
         workers=section.workers,
         in_memory=section.in_memory,

@@ -211,6 +211,11 @@ def open_pipeline(data: Data, tokenizers: Tokenizers | None = None) -> Pipeline:
     )
 
 
+def steps_of(entries: Iterable[TransformEntry], tokenizers: Tokenizers, *, training: bool) -> tuple[Step, ...]:
+    """Some transforms as steps, with their tokenizers."""
+    return _steps([_with_tokenizer(entry, tokenizers) for entry in entries], training=training)
+
+
 def _with_tokenizer(entry: TransformEntry, tokenizers: Tokenizers) -> TransformEntry:
     made = None if entry.tokenizer is None else tokenizers.get(entry.tokenizer)
     transform = entry.transform

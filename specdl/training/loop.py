@@ -145,8 +145,8 @@ class _Loop:
         else:
             self.reports.describe(self.model.resolved_files(), self.settings, str(self.engine.device))
             if self.engine.rank == 0:
-                keep_inference(self.folder, inference_of(self.model, self.opened.classes))
                 keep_tokenizers(self.folder, require_data(self.recipe)[1], self.opened.tokenizers)
+                keep_inference(self.folder, inference_of(self.model, self.opened.classes, self.opened.tokenizers))
                 self._tell_skipped()
         self.reports.open(self.position.step)
         self._say_plan()

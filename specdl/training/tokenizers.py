@@ -71,6 +71,12 @@ def _texts(loaded: Stacked | Records, field: str, positions: torch.Tensor | None
     return list(texts) if positions is None else [texts[at] for at in positions.tolist()]
 
 
+def tokenizers_in_files(data: Data) -> dict[int, Tokenizer]:
+    """Those that a spec has in files of their own. Raises `SpecError` where one is missing or damaged."""
+    kinds = {at: transform.tokenizer for at, transform in makers(data).items()}
+    return {at: kind.make(()) for at, kind in kinds.items() if isinstance(kind, FromFile)}
+
+
 def keep_tokenizers(folder: Path, data: Data, tokenizers: Tokenizers) -> None:
     """Writes them into the folder of a run."""
     for at, name in tokenizer_files(data).items():
@@ -87,4 +93,13 @@ def kept_tokenizers(data: Data, folder: Path | None) -> dict[int, Tokenizer]:
     return found
 
 
-__all__ = ["FILE", "Tokenizers", "keep_tokenizers", "kept_tokenizers", "make_tokenizers", "makers", "tokenizer_files"]
+__all__ = [
+    "FILE",
+    "Tokenizers",
+    "keep_tokenizers",
+    "kept_tokenizers",
+    "make_tokenizers",
+    "makers",
+    "tokenizer_files",
+    "tokenizers_in_files",
+]

@@ -33,7 +33,7 @@ class Transform(Declared):
     fewer: ClassVar[bool] = False
     """Whether fewer names than it gives fields may be written: the last ones are then left out."""
     objective: ClassVar[bool] = False
-    """Whether it only makes what a loss compares with, so that inference leaves it out."""
+    """Whether it only serves training (it makes targets, or blocks of a corpus), so that inference leaves it out."""
     arranged: ClassVar[int] = 0
     """How many columns it arranges the examples of a part into; 0 for a transform of single examples."""
 

@@ -28,6 +28,7 @@ class _Cut(OfTokens):
     """Base of those that lay the texts of a part end to end and cut that into stretches of one length."""
 
     arranged: ClassVar[int] = 1
+    objective: ClassVar[bool] = True
     extra: ClassVar[int] = 0
     """Tokens of a stretch beyond `length`."""
 
@@ -129,7 +130,6 @@ class NextToken(_Cut):
 
     name: ClassVar[str] = "next_token"
     main: ClassVar[str | None] = "length"
-    objective: ClassVar[bool] = True
     extra: ClassVar[int] = 1
 
     length: int | None = Field(
@@ -187,6 +187,7 @@ class Pack(OfTokens):
     main: ClassVar[str | None] = "length"
     fewer: ClassVar[bool] = True
     arranged: ClassVar[int] = 2
+    objective: ClassVar[bool] = True
 
     length: int = Field(ge=1, le=2**20, description="Tokens that a row may have.")
 

@@ -99,6 +99,11 @@ class Tokenize(OfTokens):
 
     _made: Any = PrivateAttr(default=None)
 
+    @property
+    def made(self) -> Any:
+        """Its tokenizer (`Tokenizer`), where it is at hand."""
+        return self._made
+
     def with_tokenizer(self, tokenizer: Tokenizer) -> Self:
         """The transform with its tokenizer at hand."""
         copy = self.with_vocabulary(tokenizer.vocabulary)
