@@ -68,8 +68,15 @@ def open_data(recipe: Recipe, data: Data, device: torch.device, folder: Path | N
         raise SpecError(placed, error.texts) from error
 
 
-def _opened(recipe: Recipe, data: Data, device: torch.device, folder: Path | None) -> Opened:
-    loaded, pipeline, skipped, tokenizers = load(data, folder)
+def open_loaded(recipe: Recipe, data: Data, loaded: Stacked) -> Opened:
+    """The same of examples that are in memory already, on the CPU. Raises `SpecError`."""
+    return _opened(recipe, data, torch.device("cpu"), None, loaded)
+
+
+def _opened(
+    recipe: Recipe, data: Data, device: torch.device, folder: Path | None, given: Stacked | None = None
+) -> Opened:
+    loaded, pipeline, skipped, tokenizers = load(data, folder, given)
     parts, weights = divide(data, loaded, skipped)
     classes = {**{name: names for name in data.raw if (names := data.source.classes(name))}, **loaded.classes}
     shared: dict[str, Any] = {
@@ -111,12 +118,15 @@ def open_source(data: Data) -> Stacked | Records:
         raise SpecError(placed, error.texts) from error
 
 
-def load(data: Data, folder: Path | None = None) -> tuple[Stacked | Records, Pipeline, list[Bad], Tokenizers]:
+def load(
+    data: Data, folder: Path | None = None, given: Stacked | None = None
+) -> tuple[Stacked | Records, Pipeline, list[Bad], Tokenizers]:
     """What the source gives, what is still to be done to it, the examples that are left out, and the tokenizers.
 
-    Examples from files are decoded here once and kept, where they are few enough. Raises `SpecError`.
+    `given` is what the source gave, where that is at hand. Examples from files are decoded here once and kept, where
+    they are few enough. Raises `SpecError`.
     """
-    loaded = open_source(data)
+    loaded: Stacked | Records = given if given is not None else open_source(data)
     _allow(loaded.bad, len(loaded) + len(loaded.bad), data)
     tokenizers: Tokenizers = {}
     if any(isinstance(entry.transform, Tokenize) for entry in data.transforms):
