@@ -42,7 +42,7 @@ def _dtype(value: Any) -> str:
 AnyDType = Annotated[DType, PlainValidator(_dtype), WithJsonSchema({"enum": list(DTYPES)})]
 
 
-TEXT_TYPES = (*DTYPES, STRING)
+FIELD_TYPES = (*DTYPES, STRING)
 """The types that a field may have."""
 
 
@@ -52,7 +52,7 @@ def _field_dtype(value: Any) -> str:
     return STRING if value == STRING else _dtype(value)
 
 
-FieldDType = Annotated[DType, PlainValidator(_field_dtype), WithJsonSchema({"enum": list(TEXT_TYPES)})]
+FieldDType = Annotated[DType, PlainValidator(_field_dtype), WithJsonSchema({"enum": list(FIELD_TYPES)})]
 
 
 def _words(value: Any) -> str | tuple[str, ...] | None:

@@ -146,7 +146,7 @@ def _told(name: str, batch: Mapping[str, torch.Tensor], row: int, data: Data, op
     numbers = value.flatten()[:WIDTH].tolist()
     names = opened.classes.get(name)
     if names is not None and value.dim() == 0 and 0 <= numbers[0] < len(names):
-        return names[numbers[0]]
+        return str(names[numbers[0]])
     if at is None:
         return " ".join(f"{number:g}" if isinstance(number, float) else str(number) for number in numbers)
     tokenizer = opened.tokenizers[at]
