@@ -149,7 +149,8 @@ def operators() -> str:
         "",
         " · ".join(f"[{family}](#{family})" for family in families)
         + " · [losses](#losses) · [optimizers](#optimizers) · [schedulers](#schedulers) · [metrics](#metrics)"
-        + " · [data](#data) · [transforms](#transforms) · [tokenizers](#tokenizers) · [batch transforms](#batch-transforms) · [train](#train)",
+        + " · [data](#data) · [transforms](#transforms) · [tokenizers](#tokenizers)"
+        + " · [batch transforms](#batch-transforms) · [train](#train)",
     ]
     for family, ops in families.items():
         out += ["", f"## {family}"]

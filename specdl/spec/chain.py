@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from specdl.data.fields import is_ragged
 from specdl.data.paths import located
 from specdl.data.tokenizers import TOKENIZERS, FromFile, SameAs, TokenizerKind, Trained
-from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS, Transform
+from specdl.data.transforms import ANY_TRANSFORMS, BATCH_TRANSFORMS, TRANSFORMS, Transform
 from specdl.data.transforms.text import OfTokens, Tokenize
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.ir.dims import Dim, SymDim, symbol
@@ -86,10 +86,14 @@ class Chain:
     def entry(self, entry: Entry, batch: bool, place: tuple[Any, ...] = ()) -> None:
         """Adds one entry, which stands at a `place` of the spec; writes the types behind it."""
         name = entry.operator.value
-        table = TRANSFORMS | BATCH_TRANSFORMS if batch else TRANSFORMS
+        table = ANY_TRANSFORMS if batch else TRANSFORMS
         if name in BATCH_TRANSFORMS and not batch:
             help = "put it under `batch_transforms`, which run on whole batches in training"
             self.diagnostics.add("E0503", f"`{name}` mixes the examples of a batch", entry.operator.span, help=help)
+            return
+        if batch and name in TRANSFORMS and name not in table:
+            help = "put it under `transforms`, which run on examples"
+            self.diagnostics.add("E0503", f"`{name}` needs single examples of text", entry.operator.span, help=help)
             return
         arguments, spans = entry.arguments, entry.spans
         if TRANSFORMS.get(name) is Tokenize:
@@ -119,7 +123,7 @@ class Chain:
         transform = transform.with_classes([self.counts.get(field) for field in inputs])
         parsed = TransformEntry(transform, inputs, outputs, when, entry.span, self._made_by(transform, inputs))
         before = len(self.diagnostics.items)
-        self._check_place(parsed, entry, batch)
+        self._check_place(parsed, entry)
         self._check_vocabulary(parsed, entry)
         names: dict[str, Dim] = {}
         for training in (True, False):
@@ -222,14 +226,12 @@ class Chain:
 
     # ---- order ---------------------------------------------------------------------------------------
 
-    def _check_place(self, parsed: TransformEntry, entry: Entry, batch: bool) -> None:
+    def _check_place(self, parsed: TransformEntry, entry: Entry) -> None:
         """Records a transform that makes examples anew where that can't be."""
         if not parsed.transform.arranges():
             return
         name = entry.operator.value
-        if batch:
-            message, help = f"`{name}` makes other examples of those of a part", "put it under `transforms`"
-        elif self._arranging is not None:
+        if self._arranging is not None:
             message = f"`{name}` makes examples anew, which `{self._arranging.transform.name}` did already"
             help = "one of them is enough"
         elif not (parsed.when.training and parsed.when.evaluation):

@@ -20,7 +20,7 @@ from pydantic import BaseModel, TypeAdapter
 from specdl.data.fields import FIELD_TYPES, FieldSpec
 from specdl.data.sources import SOURCES
 from specdl.data.tokenizers import TOKENIZERS
-from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS
+from specdl.data.transforms import ANY_TRANSFORMS, TRANSFORMS
 from specdl.data.transforms.text import Tokenize
 from specdl.ir.types import DTYPES
 from specdl.objectives.losses import LOSSES
@@ -470,9 +470,9 @@ def _data(definitions: Schema) -> Schema:
     sets = SOURCES["torchvision"].model_json_schema()["properties"]["name"]["enum"]
     source["anyOf"].insert(-2, {"enum": [f"torchvision:{name}" for name in sets]})
     parts["source"] |= source
-    for key, table in (("transforms", TRANSFORMS), ("batch_transforms", TRANSFORMS | BATCH_TRANSFORMS)):
+    for key, table in (("transforms", TRANSFORMS), ("batch_transforms", ANY_TRANSFORMS)):
         parts[key] = {**_described(parts[key]), **_entries(key.removesuffix("s"), table, definitions)}
-        _tokenize(definitions[f"{key.removesuffix('s')}.{Tokenize.name}"], definitions)
+    _tokenize(definitions[f"transform.{Tokenize.name}"], definitions)
     field = _mapping(FieldSpec)
     shape = {key: value for key, value in field["properties"]["shape"].items() if key not in _NOTES}
     parts["fields"] = {

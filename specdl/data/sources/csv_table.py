@@ -76,6 +76,7 @@ class Csv(Source):
 
     name: ClassVar[str] = "csv"
     main: ClassVar[str | None] = "file"
+    usual_delimiter: ClassVar[str] = ","
 
     file: FilePath = Field(description="The table.")
     delimiter: str | None = Field(
@@ -171,7 +172,7 @@ class Csv(Source):
     def _read(self) -> Iterator[tuple[int, tuple[str, ...]]]:
         """The rows with the lines that they end in. What is no UTF-8 is kept in a form that `_wrong` finds."""
         _, ending = os.path.splitext(self.file.removesuffix(".gz"))
-        delimiter = self.delimiter or ("\t" if ending.lower() == ".tsv" else ",")
+        delimiter = self.delimiter or ("\t" if ending.lower() == ".tsv" else self.usual_delimiter)
         quotes = delimiter != "\t" if self.quotes is None else self.quotes
         text = read_bytes(self.file).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
         limit = csv.field_size_limit(LONGEST)

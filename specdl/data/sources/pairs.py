@@ -19,8 +19,11 @@ class Pairs(Csv):
     """
 
     name: ClassVar[str] = "pairs"
+    usual_delimiter: ClassVar[str] = "\t"
 
-    delimiter: str | None = Field(default="\t", min_length=1, max_length=1, description="What stands between texts.")
+    delimiter: str | None = Field(
+        default=None, min_length=1, max_length=1, description="What stands between texts; a tab unless given."
+    )
     header: bool = Field(default=False, description="Whether the first line names the columns, else called `0`, `1`.")
 
     def with_fields(self, wanted: Fields) -> Self:

@@ -32,6 +32,21 @@ from specdl.data.transforms.sentences import NextSentence
 from specdl.data.transforms.text import Tokenize
 from specdl.data.transforms.word_vectors import Cbow, Cooccurrence, SkipGram
 
+_TEXT: tuple[type[Transform], ...] = (
+    Tokenize,
+    NextToken,
+    Blocks,
+    Pack,
+    MaskTokens,
+    NextSentence,
+    SpanCorruption,
+    Denoise,
+    ShiftRight,
+    SkipGram,
+    Cbow,
+    Cooccurrence,
+)
+
 _ALL: tuple[type[Transform], ...] = (
     Resize,
     CenterCrop,
@@ -56,18 +71,7 @@ _ALL: tuple[type[Transform], ...] = (
     ToDtype,
     Binarize,
     OneHot,
-    Tokenize,
-    NextToken,
-    Blocks,
-    Pack,
-    MaskTokens,
-    NextSentence,
-    SpanCorruption,
-    Denoise,
-    ShiftRight,
-    SkipGram,
-    Cbow,
-    Cooccurrence,
+    *_TEXT,
     *OPENCV,
 )
 
@@ -75,6 +79,12 @@ TRANSFORMS: dict[str, type[Transform]] = {transform.name: transform for transfor
 """Transforms of one example, by their name in a spec."""
 
 BATCH_TRANSFORMS: dict[str, type[Transform]] = {transform.name: transform for transform in (Mixup, Cutmix)}
-"""Transforms of a batch, by their name in a spec; those of one example may stand among them."""
+"""Transforms of a batch, by their name in a spec."""
 
-__all__ = ["BATCH_TRANSFORMS", "TRANSFORMS", "RandomAffine", "RandomCrop", "Resize", "Transform"]
+ANY_TRANSFORMS: dict[str, type[Transform]] = {
+    **{transform.name: transform for transform in _ALL if transform not in _TEXT},
+    **BATCH_TRANSFORMS,
+}
+"""What may stand among transforms of a batch: those too that do the same to each example, but for those of text."""
+
+__all__ = ["ANY_TRANSFORMS", "BATCH_TRANSFORMS", "TRANSFORMS", "RandomAffine", "RandomCrop", "Resize", "Transform"]
