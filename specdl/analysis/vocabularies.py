@@ -43,6 +43,7 @@ def check_vocabularies(program: Program, data: Data, sizes: Mapping[int, int], d
             for value in function.inputs
             if data.vocabularies.get(value.name) in sizes
         }
+        told: set[tuple[object, int]] = set()
         for node, fields in _readers(program, function, {name: name for name in wanted}):
             field = fields[0]
             size = sizes[wanted[field]]
@@ -51,7 +52,8 @@ def check_vocabularies(program: Program, data: Data, sizes: Mapping[int, int], d
                 known, what = _scored(node, function, fields, field), "scores"
             else:
                 known, what = getattr(node.callee, "num_embeddings", None), "has rows for"
-            if known is not None and known < size:
+            if known is not None and known < size and (node.span, wanted[field]) not in told:
+                told.add((node.span, wanted[field]))
                 _add(node, data, field, wanted[field], f"`{node.name}` {what} {known:,} tokens", size, diagnostics)
 
 

@@ -129,5 +129,5 @@ def bad_files(bad: Sequence[Bad], count: int, span: Span | None, *, allowed: flo
     share = f", more than the {allowed:.1%} that may be skipped" if allowed else ""
     noun = "example" if count == 1 else "examples"
     message = f"{len(bad):,} of {count:,} {noun} can't be read{share}"
-    help = "mend or remove the files, or let a share of them be left out: `data: {on_bad: {skip: 0.01}}`"
+    help = "mend or remove them, or let a share of them be left out: `data: {on_bad: {skip: 0.01}}`"
     return SpecError([Diagnostic("E0532", message, span, notes=tuple(notes), help=None if allowed else help)])

@@ -73,6 +73,7 @@ class Chain:
         self.vocabularies: dict[str, int] = {}
         self.paths: dict[tuple[Any, ...], Any] = {}
         self.diagnostics = diagnostics
+        self.lost: set[str] = set()
         self._arranging: TransformEntry | None = None
 
     def entries(self, items: list[Any], spans: SpanTree, *, batch: bool = False) -> None:
@@ -81,7 +82,17 @@ class Chain:
             entry = parse_entry(item, spans.child(position), self.diagnostics)
             if entry is not None:
                 head = next((key for key in item if key != "when"), "") if isinstance(item, Mapping) else ""
-                self.entry(entry, batch, ("data", "transforms", position, head))
+                before = len(self.diagnostics.items)
+                if not self.lost.intersection(str(argument.value) for argument in entry.inputs or ()):
+                    self.entry(entry, batch, ("data", "transforms", position, head))
+                else:
+                    self._lose(entry)
+                if len(self.diagnostics.items) > before:
+                    self._lose(entry)
+
+    def _lose(self, entry: Entry) -> None:
+        """Notes that what a wrong entry would have written isn't known: nothing more is said of it."""
+        self.lost.update(target.value for target in entry.targets if target.value not in self.types[True])
 
     def entry(self, entry: Entry, batch: bool, place: tuple[Any, ...] = ()) -> None:
         """Adds one entry, which stands at a `place` of the spec; writes the types behind it."""
@@ -134,6 +145,7 @@ class Chain:
 
     def _add(self, parsed: TransformEntry) -> None:
         self.found.append(parsed)
+        self.lost.difference_update(parsed.outputs)
         self.writer.update(dict.fromkeys(parsed.outputs, parsed))
         if parsed.transform.arranges():
             self._arranging = parsed
@@ -322,6 +334,8 @@ class Chain:
         """Records the fields whose types differ between training and evaluation."""
         training, evaluation = self.types[True], self.types[False]
         for name in dict.fromkeys((*training, *evaluation)):
+            if name in self.lost:
+                continue
             types = training.get(name), evaluation.get(name)
             if types[0] == types[1]:
                 continue
@@ -341,7 +355,7 @@ class Chain:
             notes = [Note("it is here", self._arranging.span)]
             self.diagnostics.add("E0502", message, spans.at("weighted"), notes=notes)
         type = None if bucket is None else self.types[False].get(bucket)
-        if bucket is not None and (type is None or not is_ragged(type)):
+        if bucket is not None and bucket not in self.lost and (type is None or not is_ragged(type)):
             fitting = [name for name, item in self.types[False].items() if is_ragged(item) and not item.text]
             got = f"`{bucket}`" if type is None else f"`{bucket}`, which is {type}"
             help = did_you_mean(bucket, fitting) or listing("such fields", fitting)
