@@ -119,13 +119,13 @@ def _units(texts: Sequence[str], unit: str, first: int) -> Iterator[tuple[str, i
         elif unit == "paragraph":
             yield from ((piece.strip("\n"), document) for piece in _PARAGRAPH.split(text) if piece.strip())
         else:
-            gap = False
-            for at, line in enumerate(text.split("\n")):
+            begun = gap = False
+            for line in text.split("\n"):
                 if not line.strip():
-                    gap = at > 0
+                    gap = begun
                     continue
                 document += gap
-                gap = False
+                begun, gap = True, False
                 yield line, document
         document += 1
 

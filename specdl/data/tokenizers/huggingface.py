@@ -154,15 +154,22 @@ DIGITS = 6
 """Decimals that a piece's score is kept with. Its last ones depend on the order in which threads added up."""
 
 
+STEP = 1e-4
+"""What the trainer adds to the score of each letter in turn that it must keep but found of no use."""
+
+
 def _settled(pieces: Sequence[Sequence[Any]]) -> list[list[Any]]:
     """Pieces with scores that are the same in every run: rounded, and rare letters scored in the alphabet's order.
 
-    The trainer gives letters that it must keep scores in the order of a hash table.
+    The trainer gives letters that it must keep the least score, and from one to the next a little more, in the order
+    of a hash table.
     """
-    least = min((score for piece, score in pieces if len(piece) > 1), default=0.0)
-    rare = sorted(piece for piece, score in pieces if len(piece) == 1 and score <= least)
-    scores = sorted((score for piece, score in pieces if len(piece) == 1 and score <= least), reverse=True)
-    given = dict(zip(rare, scores, strict=True))
+    least = min((score for _, score in pieces), default=0.0)
+    rare: list[tuple[str, float]] = []
+    for piece, score in sorted(pieces, key=lambda item: item[1]):
+        if len(piece) == 1 and abs(score - least - len(rare) * STEP) < STEP / 10:
+            rare.append((piece, score))
+    given = dict(zip(sorted(piece for piece, _ in rare), (score for _, score in rare), strict=True))
     found = [[piece, round(given.get(piece, score), DIGITS)] for piece, score in pieces]
     return sorted(found, key=lambda item: (-item[1], item[0]))
 
