@@ -302,7 +302,7 @@ def _compile(
         from specdl.analysis.vocabularies import check_vocabularies, known_sizes
 
         check_classes(program, recipe.data, diagnostics)
-        check_vocabularies(program, recipe.data, known_sizes(recipe.data), diagnostics)
+        check_vocabularies(program, recipe.data, known_sizes(recipe.data), diagnostics, at_most=True)
         check_training_types(program, recipe.data, diagnostics)
         check_metrics(program, recipe, recipe.data, diagnostics)
     if program is not None and recipe is not None:

@@ -13,6 +13,7 @@ from specdl.diagnostics import Diagnostics, Note
 from specdl.ir.program import Function, Node, Program
 
 if TYPE_CHECKING:
+    from specdl.spec.chain import TransformEntry
     from specdl.spec.data import Data
 
 
@@ -29,10 +30,13 @@ def known_sizes(data: Data) -> dict[int, int]:
     return found
 
 
-def check_vocabularies(program: Program, data: Data, sizes: Mapping[int, int], diagnostics: Diagnostics) -> None:
+def check_vocabularies(
+    program: Program, data: Data, sizes: Mapping[int, int], diagnostics: Diagnostics, *, at_most: bool = False
+) -> None:
     """Records a mistake for each layer or loss that knows fewer tokens than the tokenizer of a field has.
 
-    `sizes` are those of the vocabularies, by the position of the entry that names the tokenizer.
+    `sizes` are those of the vocabularies, by the position of the entry that names the tokenizer; `at_most` says that
+    text which wasn't read yet decides whether they become so large.
     """
     from specdl.objectives.losses import Loss  # here, since a spec without data needs none
 
@@ -54,19 +58,23 @@ def check_vocabularies(program: Program, data: Data, sizes: Mapping[int, int], d
                 known, what = getattr(node.callee, "num_embeddings", None), "has rows for"
             if known is not None and known < size and (node.span, wanted[field]) not in told:
                 told.add((node.span, wanted[field]))
-                _add(node, data, field, wanted[field], f"`{node.name}` {what} {known:,} tokens", size, diagnostics)
+                entry = data.transforms[wanted[field]]
+                has = "may have up to" if at_most and not _is_known(entry) else "has"
+                attribute = "num_embeddings" if hasattr(node.callee, "num_embeddings") else "out_features"
+                diagnostics.add(
+                    "E0570",
+                    f"`{node.name}` {what} {known:,} tokens, but the tokenizer of `{field}` {has} {size:,}",
+                    node.span,
+                    notes=[Note("the tokenizer is here", entry.span)],
+                    help=f"make it {size:,} or more (`{attribute}`), or the vocabulary smaller",
+                )
 
 
-def _add(node: Node, data: Data, field: str, tokenizer: int, message: str, size: int, diagnostics: Diagnostics) -> None:
-    entry = data.transforms[tokenizer]
-    name = "num_embeddings" if hasattr(node.callee, "num_embeddings") else "out_features"
-    diagnostics.add(
-        "E0570",
-        f"{message}, but the tokenizer of `{field}` has {size:,}",
-        node.span,
-        notes=[Note("the tokenizer is here", entry.span)],
-        help=f"make it {size:,} or more (`{name}`), or the vocabulary smaller",
-    )
+def _is_known(entry: TransformEntry) -> bool:
+    """Whether the vocabulary of an entry is known to its last token."""
+    from specdl.data.transforms.text import Tokenize
+
+    return isinstance(entry.transform, Tokenize) and entry.transform.tokenizer.known() is not None
 
 
 def _scored(node: Node, function: Function, fields: list[str], field: str) -> int | None:

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
-from specdl.data.columns import Columns, Ragged, Strings, Tensors, collate
+from specdl.data.columns import Columns, Ragged, Strings, Tensors, collate, strings
 from specdl.data.inference import KEY, VERSION, transform_of
 from specdl.data.pipeline import Step
 from specdl.data.tokenizers.base import Tokenizer
@@ -34,7 +34,7 @@ class TextInference:
 
     `sources` are the texts that it is given (two for a pair); the `steps` make the network's `inputs` of them.
     `tokenizers` are by the names of their files; `output` is the one whose tokens the network says. `objectives` are
-    the transforms that only trained it, as plain data.
+    the transforms that only trained it, as plain data; `split` are the sources that are lists of words.
     """
 
     inputs: tuple[str, ...]
@@ -45,18 +45,32 @@ class TextInference:
     output: str | None = None
     classes: tuple[str, ...] | None = None
     objectives: tuple[Mapping[str, Any], ...] = ()
+    split: tuple[str, ...] = ()
     ragged: Mapping[str, int | float] = field(default_factory=dict)
 
     def columns(self, texts: Sequence[Sequence[str]]) -> Columns:
         """The fields behind the steps, for texts of which each has as many parts as there are sources."""
         import torch
 
-        fields: Columns = {name: Strings([text[at] for text in texts]) for at, name in enumerate(self.sources)}
+        fields: Columns = {}
+        for at, name in enumerate(self.sources):
+            given = [text[at] for text in texts]
+            fields[name] = strings([text.split() for text in given]) if name in self.split else Strings(given)
         for step in self.steps:
             step.run(fields, torch.Generator())
         if self.kind == "next_token":
             fields = {name: self._open(column) for name, column in fields.items()}
         return fields
+
+    def words(self, text: str) -> tuple[list[str], list[int]] | None:
+        """The words of a text and the place of each one's first token; None where its source is no list of words."""
+        step = next((step for step in self.steps if step.inputs[0] in self.split), None)
+        if step is None or not isinstance(step.transform, Tokenize):
+            return None
+        words = text.split()
+        owners = step.transform.made.encode_words(strings([words]), step.transform.limits()).words.row(0).tolist()
+        first = {word: at for at, word in reversed(list(enumerate(owners))) if word >= 0}
+        return [words[word] for word in sorted(first)], [first[word] for word in sorted(first)]
 
     def encode(self, columns: Columns) -> Tensors:
         """The network's inputs, one batch."""
@@ -83,6 +97,7 @@ class TextInference:
             "output": self.kind,
             **({} if self.classes is None else {"classes": list(self.classes)}),
             **({} if self.output is None else {"vocabulary": self.output}),
+            "split": list(self.split),
             "tokenizers": {name: checksum(made.text()) for name, made in self.tokenizers.items()},
             "objectives": [dict(item) for item in self.objectives],
             "padding": dict(self.ragged),
@@ -145,7 +160,8 @@ def from_json(data: Any, folder: Path) -> TextInference:
         if data["version"] != VERSION:
             raise ValueError(f"it has version {data['version']}, this program reads {VERSION}")
         tokenizers = {name: _read(folder, name, wanted) for name, wanted in data["tokenizers"].items()}
-        steps = tuple(_step(item, tokenizers) for item in data["transforms"])
+        masks = data["output"] == "masked_token"
+        steps = tuple(_step(item, tokenizers, masks) for item in data["transforms"])
         classes = None if data.get("classes") is None else tuple(map(str, data["classes"]))
         if data["output"] not in get_args(TextKind):
             raise ValueError(f"its output is `{data['output']}`, which this program doesn't know")
@@ -158,6 +174,7 @@ def from_json(data: Any, folder: Path) -> TextInference:
             data.get("vocabulary"),
             classes,
             tuple(data.get("objectives", ())),
+            tuple(data["split"]),
             dict(data.get("padding", {})),
         )
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
@@ -180,12 +197,13 @@ def _read(folder: Path, name: str, wanted: str) -> Tokenizer:
         raise ValueError(f"its tokenizer `{path}`: {error}") from error
 
 
-def _step(item: Mapping[str, Any], tokenizers: Mapping[str, Tokenizer]) -> Step:
+def _step(item: Mapping[str, Any], tokenizers: Mapping[str, Tokenizer], masks: bool) -> Step:
     arguments = dict(item["arguments"])
     if item["transform"] == Tokenize.name:
         name = arguments.pop("tokenizer")
-        transform = Tokenize(tokenizer=recorded_tokenizer(name), **arguments)
-        return Step(transform.with_tokenizer(tokenizers[name]), tuple(item["inputs"]), tuple(item["outputs"]))
+        transform = Tokenize(tokenizer=recorded_tokenizer(name), **arguments).with_tokenizer(tokenizers[name])
+        transform = transform.with_masks() if masks else transform
+        return Step(transform, tuple(item["inputs"]), tuple(item["outputs"]))
     return Step(transform_of(item["transform"], arguments), tuple(item["inputs"]), tuple(item["outputs"]))
 
 

@@ -74,12 +74,14 @@ class Chain:
         self.paths: dict[tuple[Any, ...], Any] = {}
         self.diagnostics = diagnostics
         self.lost: set[str] = set()
+        self.broken = False
         self._arranging: TransformEntry | None = None
 
     def entries(self, items: list[Any], spans: SpanTree, *, batch: bool = False) -> None:
         """Adds a list of entries."""
         for position, item in enumerate(items):
             entry = parse_entry(item, spans.child(position), self.diagnostics)
+            self.broken |= entry is None
             if entry is not None:
                 head = next((key for key in item if key != "when"), "") if isinstance(item, Mapping) else ""
                 before = len(self.diagnostics.items)
@@ -311,6 +313,8 @@ class Chain:
         fields.update(written)
 
     def _no_field(self, name: str, span: Span, fields: Mapping[str, TensorType]) -> None:
+        if self.broken:
+            return  # what the entry that can't be read would have written isn't known
         help = did_you_mean(name, fields) or listing("fields", list(fields))
         notes = []
         if self._arranging is not None:
@@ -355,7 +359,8 @@ class Chain:
             notes = [Note("it is here", self._arranging.span)]
             self.diagnostics.add("E0502", message, spans.at("weighted"), notes=notes)
         type = None if bucket is None else self.types[False].get(bucket)
-        if bucket is not None and bucket not in self.lost and (type is None or not is_ragged(type)):
+        unknown = bucket in self.lost or (self.broken and type is None)
+        if bucket is not None and not unknown and (type is None or not is_ragged(type)):
             fitting = [name for name, item in self.types[False].items() if is_ragged(item) and not item.text]
             got = f"`{bucket}`" if type is None else f"`{bucket}`, which is {type}"
             help = did_you_mean(bucket, fitting) or listing("such fields", fitting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from specdl.data.transforms.denoising import ShiftRight
 from specdl.data.transforms.language import MaskTokens, NextToken
 from specdl.data.transforms.text import Tokenize
 from specdl.diagnostics import Diagnostic, SpecError
-from specdl.ir.types import TensorType
+from specdl.ir.types import STRING, TensorType
 from specdl.spec.data import Data
 from specdl.spec.label import label_field
 from specdl.training.examples import open_pipeline, steps_of
@@ -78,7 +79,7 @@ def _text_inference(
         if not entry.when.evaluation:
             continue
         if not entry.transform.objective:
-            steps += steps_of([entry], tokenizers, training=False)
+            steps += [_of_text_alone(step, data) for step in steps_of([entry], tokenizers, training=False)]
             continue
         recorded = {"transform": entry.transform.name, "inputs": list(entry.inputs), "outputs": list(entry.outputs)}
         objectives.append({**recorded, "arguments": entry.transform.recorded()})
@@ -94,17 +95,37 @@ def _text_inference(
     label = label_field(model.input_names, data.fields)
     names = {**{name: found for name in data.raw if (found := data.source.real_classes(name))}, **(classes or {})}
     spoken = data.vocabularies.get(label) if label is not None else None
+    kind = _text_kind(data.fields.get(label) if label is not None else None, makers.get(label or ""))
+    if kind == "masked_token":
+        needed = tuple(_with_masks(step) for step in needed)
     return TextInference(
         inputs=tuple(inputs),
         sources=tuple(name for name in data.raw if name in sources),
         steps=needed,
-        kind=_text_kind(data.fields.get(label) if label is not None else None, makers.get(label or "")),
+        kind=kind,
         tokenizers={name: tokenizers[at] for at, name in files.items()},
         output=None if spoken is None else files[spoken],
         classes=names.get(label) if label is not None else None,
         objectives=tuple(objectives),
+        split=tuple(name for name in data.raw if name in sources and data.raw[name].rank == 2),
         ragged=data.paddings,
     )
+
+
+def _of_text_alone(step: Step, data: Data) -> Step:
+    """A step as it is without the label: the tags of words are not known of other texts."""
+    inputs = step.inputs
+    if isinstance(step.transform, Tokenize) and len(inputs) == 2 and not data.raw.get(inputs[1], _TEXT).text:
+        return Step(step.transform, inputs[:1], step.outputs[:1])
+    return step
+
+
+_TEXT = TensorType((), STRING)
+
+
+def _with_masks(step: Step) -> Step:
+    transform = step.transform
+    return replace(step, transform=transform.with_masks()) if isinstance(transform, Tokenize) else step
 
 
 def _text_kind(label: TensorType | None, maker: Transform | None) -> TextKind:

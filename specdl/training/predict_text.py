@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,15 +70,7 @@ class TextPredictor:
             return TextPrediction(text, (), output)
         assert numbers is not None
         if inference.kind == "token_classes":
-            tokenizer = next(iter(inference.tokenizers.values()))
-            words = [tokenizer.vocabulary.tokens[number] for number in numbers.tolist()]
-            special = tokenizer.vocabulary.special
-            told = [
-                (word, best(row, inference.classes, top))
-                for word, row, number in zip(words, output, numbers.tolist(), strict=True)
-                if number not in special
-            ]
-            return TextPrediction(text, (), output, tuple(told))
+            return TextPrediction(text, (), output, tuple(self._classes(text, numbers, output, top)))
         tokenizer = inference.tokenizers[str(inference.output)]
         vocabulary = tokenizer.vocabulary
         if inference.kind == "next_token":
@@ -89,6 +81,18 @@ class TextPredictor:
             raise _unusable(text, f"has no `{mask}` for the network to fill in")
         tokens = tuple((f"{place}", _likely(output[place], tokenizer, top)) for place in places)
         return TextPrediction(text, (), output, tokens)
+
+    def _classes(
+        self, text: str, numbers: torch.Tensor, output: torch.Tensor, top: int
+    ) -> Iterator[tuple[str, tuple[Guess, ...]]]:
+        """The classes of each word, told by its first token; of each token where the text is no list of words."""
+        words = self.inference.words(text)
+        if words is None:
+            vocabulary = next(iter(self.inference.tokenizers.values())).vocabulary
+            shown = [at for at, number in enumerate(numbers.tolist()) if number not in vocabulary.special]
+            words = [vocabulary.tokens[int(numbers[at])] for at in shown], shown
+        for word, at in zip(*words, strict=True):
+            yield word, best(output[at], self.inference.classes, top)
 
 
 def _likely(scores: torch.Tensor, tokenizer: Tokenizer, top: int) -> tuple[Guess, ...]:

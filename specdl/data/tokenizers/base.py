@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from specdl.data.columns import Ragged, Strings
+from specdl.data.columns import Ragged, Strings, ragged
 from specdl.data.tokenizers.pairs import join_pairs
 from specdl.data.tokenizers.vocabulary import Vocabulary
 from specdl.diagnostics import Diagnostic, SpecError
@@ -32,12 +32,13 @@ class Limits:
     """What is done to each text besides: tokens around it, and how long it may become.
 
     `special` puts `bos` or `cls` before it and `eos` or `sep` behind it where the vocabulary has them. What is longer
-    than `length`, those included, loses its end, or its start.
+    than `length`, those included, loses its end, or its start. With `masks`, `<mask>` in a text is the mask token.
     """
 
     special: bool = True
     length: int | None = None
     keep: str = "start"
+    masks: bool = False
 
 
 class Tokenizer(Protocol):
@@ -94,7 +95,19 @@ class Plain:
 
     def encode(self, texts: Sequence[str], limits: Limits) -> Encoded:
         """See `Tokenizer.encode`."""
-        return Encoded(self._around(self.numbers(texts), limits))
+        numbers = self._with_masks(texts) if limits.masks else self.numbers(texts)
+        return Encoded(self._around(numbers, limits))
+
+    def _with_masks(self, texts: Sequence[str]) -> Ragged:
+        """The numbers of texts in which the mask token stands as it is called."""
+        import torch
+
+        number = self.vocabulary.roles["mask"]
+        pieces = [text.split(self.vocabulary.tokens[number]) for text in texts]
+        rows = iter(self.numbers([piece for text in pieces for piece in text]).rows())
+        mask = torch.tensor([number])
+        found = [torch.cat([item for _ in text for item in (mask, next(rows))][1:]) for text in pieces]
+        return ragged(found, self.vocabulary.padding)
 
     def encode_pairs(self, first: Sequence[str], second: Sequence[str], limits: Limits) -> Encoded:
         """See `Tokenizer.encode_pairs`; where a pair is too long, the longer text is cut first."""

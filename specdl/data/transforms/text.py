@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from specdl.data.columns import Ragged
-    from specdl.data.tokenizers.base import Tokenizer
+    from specdl.data.tokenizers.base import Limits, Tokenizer
 
 IGNORED = -100
 """A target that a loss leaves out, as PyTorch's losses do by default."""
@@ -98,6 +98,19 @@ class Tokenize(OfTokens):
     )
 
     _made: Any = PrivateAttr(default=None)
+    _masks: bool = PrivateAttr(default=False)
+
+    def limits(self) -> Limits:
+        """What is done to a text besides."""
+        from specdl.data.tokenizers.base import Limits
+
+        return Limits(self.special_tokens, self.max_length, self.keep, self._masks)
+
+    def with_masks(self) -> Self:
+        """The transform for texts in which `<mask>` is to be filled in."""
+        copy = self.model_copy()
+        copy._masks = True
+        return copy
 
     @property
     def made(self) -> Any:
@@ -135,10 +148,8 @@ class Tokenize(OfTokens):
         raise TypeRuleError(f"can't take {other} beside {first}", input=1, help=help)
 
     def apply(self, fields: Sequence[Any], generator: torch.Generator) -> tuple[Any, ...]:
-        from specdl.data.tokenizers.base import Limits
-
         tokenizer: Tokenizer = self._made
-        limits = Limits(self.special_tokens, self.max_length, self.keep)
+        limits = self.limits()
         texts = fields[0]
         if texts.offsets is not None:
             encoded = tokenizer.encode_words(texts, limits)
