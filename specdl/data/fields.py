@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from specdl.data.paths import path_unless
 from specdl.diagnostics import Diagnostic, SpecError, nearest
-from specdl.ir.dims import BATCH, Dim, SymDim, symbol
+from specdl.ir.dims import BATCH, Dim, symbol
 from specdl.ir.types import DTYPES, STRING, DType, TensorType
 from specdl.objectives.base import Declared, Listed
 
@@ -115,20 +115,11 @@ class FieldSpec(Declared):
 Fields = Mapping[str, FieldSpec]
 
 
-def is_ragged(type: TensorType) -> bool:
-    """Whether a field (its type in a batch) differs in length from example to example: `[T]`, or `[T, 8]`.
-
-    A batch is padded to the longest. Images `[3, H, W]` and masks `[H, W]` are not of this kind.
-    """
-    own = type.shape[1:]
-    return bool(own) and isinstance(own[0], SymDim) and all(isinstance(size, int) for size in own[1:])
-
-
 def companions(fields: Mapping[str, TensorType]) -> dict[str, TensorType]:
     """The fields that padding brings: for each field `words` of texts' lengths `words_mask` and `words_length`."""
     found: dict[str, TensorType] = {}
     for name, type in fields.items():
-        if is_ragged(type) and not type.text:
+        if type.ragged and not type.text:
             found[f"{name}_mask"] = TensorType(type.shape[:2], "bool")
             found[f"{name}_length"] = TensorType(type.shape[:1], "int64")
     return {name: type for name, type in found.items() if name not in fields}

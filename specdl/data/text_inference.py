@@ -34,7 +34,8 @@ class TextInference:
 
     `sources` are the texts that it is given (two for a pair); the `steps` make the network's `inputs` of them.
     `tokenizers` are by the names of their files; `output` is the one whose tokens the network says. `objectives` are
-    the transforms that only trained it, as plain data; `split` are the sources that are lists of words.
+    the transforms that only trained it, as plain data; `split` are the sources that are lists of words;
+    `longest` says how many tokens an input may have, where the network has a bound.
     """
 
     inputs: tuple[str, ...]
@@ -46,6 +47,7 @@ class TextInference:
     classes: tuple[str, ...] | None = None
     objectives: tuple[Mapping[str, Any], ...] = ()
     split: tuple[str, ...] = ()
+    longest: Mapping[str, int] = field(default_factory=dict)
     ragged: Mapping[str, int | float] = field(default_factory=dict)
 
     def columns(self, texts: Sequence[Sequence[str]]) -> Columns:
@@ -60,7 +62,21 @@ class TextInference:
             step.run(fields, torch.Generator())
         if self.kind == "next_token":
             fields = {name: self._open(column) for name, column in fields.items()}
+        for name, most in self.longest.items():
+            fields[name] = self._limited(fields[name], most, texts)
         return fields
+
+    def _limited(self, column: Any, most: int, texts: Sequence[Sequence[str]]) -> Any:
+        """Tokens that the network takes: the last ones, where it goes on from them. Raises `SpecError` for too many."""
+        if not isinstance(column, Ragged):
+            return column
+        if self.kind == "next_token":
+            return column.limited(most, end=False)
+        for text, length in zip(texts, column.lengths.tolist(), strict=True):
+            if length > most:
+                message = f"the text `{' '.join(text)[:60]}` has {length:,} tokens, the network takes {most:,} at most"
+                raise SpecError([Diagnostic("E0608", message, help="shorten it")])
+        return column
 
     def words(self, text: str) -> tuple[list[str], list[int]] | None:
         """The words of a text and the place of each one's first token; None where its source is no list of words."""
@@ -98,6 +114,7 @@ class TextInference:
             **({} if self.classes is None else {"classes": list(self.classes)}),
             **({} if self.output is None else {"vocabulary": self.output}),
             "split": list(self.split),
+            "longest": dict(self.longest),
             "tokenizers": {name: checksum(made.text()) for name, made in self.tokenizers.items()},
             "objectives": [dict(item) for item in self.objectives],
             "padding": dict(self.ragged),
@@ -175,6 +192,7 @@ def from_json(data: Any, folder: Path) -> TextInference:
             classes,
             tuple(data.get("objectives", ())),
             tuple(data["split"]),
+            dict(data["longest"]),
             dict(data.get("padding", {})),
         )
     except (KeyError, TypeError, AttributeError, ValidationError) as error:

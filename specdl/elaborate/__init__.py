@@ -207,6 +207,15 @@ def _check_fields(
                 help=did_you_mean(value.name, fields) or f"its fields are {listing}",
                 notes=[Note("the data source is here", spec.spans.at("data"))],
             )
+        elif (most := _too_long(given, value.type)) is not None:
+            name, most_known = most
+            diagnostics.add(
+                "E0204",
+                f"the input `{value.name}` takes at most {most_known:,} ({name}), but the data gives {given}",
+                network.spec.spans.at("inputs", value.name),
+                notes=[Note("the data source is here", spec.spans.at("data"))],
+                help=f"cut its texts (`tokenize(…): {{max_length: {most_known}}}`), or raise the bound under `sizes`",
+            )
         elif given.dtype != value.type.dtype or not _fits(given, value.type):
             help = "change the input, or transform the data (`data: {transforms: [...]}`)"
             if given.rank == 4 and _fits(value.type, given):
@@ -221,6 +230,14 @@ def _check_fields(
                 notes=[Note("the data source is here", spec.spans.at("data"))],
                 help=help,
             )
+
+
+def _too_long(given: TensorType, wanted: TensorType) -> tuple[Dim, int] | None:
+    """The bounded length of an input that a field of any length passes, or may pass."""
+    if given.rank != wanted.rank or given.dtype != wanted.dtype or not wanted.ragged:
+        return None
+    bound, length = extent(wanted.shape[1])[1], extent(given.shape[1])[1]
+    return (wanted.shape[1], int(bound)) if length > bound else None
 
 
 def _fits(given: TensorType, wanted: TensorType) -> bool:

@@ -50,6 +50,15 @@ class TensorType:
         """Whether it is no tensor's type, but that of a field of texts."""
         return self.dtype == STRING
 
+    @property
+    def ragged(self) -> bool:
+        """Whether it differs in length from example to example, `[N, T]` or `[N, T, 8]`: a batch is padded.
+
+        Images `[N, 3, H, W]` and masks `[N, H, W]` are not of this kind.
+        """
+        own = self.shape[1:]
+        return bool(own) and isinstance(own[0], SymDim) and all(isinstance(size, int) for size in own[1:])
+
     def with_shape(self, *shape: Dim) -> TensorType:
         """The same dtype with another shape."""
         return TensorType(tuple(shape), self.dtype)

@@ -13,13 +13,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from specdl.data.fields import is_ragged
 from specdl.data.paths import located
 from specdl.data.tokenizers import TOKENIZERS, FromFile, SameAs, TokenizerKind, Trained
 from specdl.data.transforms import ANY_TRANSFORMS, BATCH_TRANSFORMS, TRANSFORMS, Transform
 from specdl.data.transforms.text import OfTokens, Tokenize
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
-from specdl.ir.dims import Dim, SymDim, symbol
+from specdl.ir.dims import Dim, Symbol, SymDim, symbol
 from specdl.ir.types import TensorType, substitute
 from specdl.ops.base import TypeRuleError
 from specdl.source import SpanTree
@@ -329,9 +328,10 @@ class Chain:
         used |= {str(name) for name in names.values()}
         for type, output in zip(types, outputs, strict=True):
             for size in _symbols(type):
-                if size.startswith("length") and size not in names:
-                    names[size] = symbol(_letter(output, used))
-                    used.add(str(names[size]))
+                if size.startswith("length") and str(size) not in names:
+                    most = size.high if isinstance(size, Symbol) else None
+                    names[str(size)] = symbol(_letter(output, used), None, most)
+                    used.add(str(names[str(size)]))
             yield substitute(type, names)
 
     def compare(self) -> None:
@@ -360,8 +360,8 @@ class Chain:
             self.diagnostics.add("E0502", message, spans.at("weighted"), notes=notes)
         type = None if bucket is None else self.types[False].get(bucket)
         unknown = bucket in self.lost or (self.broken and type is None)
-        if bucket is not None and not unknown and (type is None or not is_ragged(type)):
-            fitting = [name for name, item in self.types[False].items() if is_ragged(item) and not item.text]
+        if bucket is not None and not unknown and (type is None or not type.ragged):
+            fitting = [name for name, item in self.types[False].items() if item.ragged and not item.text]
             got = f"`{bucket}`" if type is None else f"`{bucket}`, which is {type}"
             help = did_you_mean(bucket, fitting) or listing("such fields", fitting)
             message = f"`bucket` needs a field that differs in length, got {got}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from specdl.data.fields import FieldSpec, companions, is_ragged
+from specdl.data.fields import FieldSpec, companions
 from specdl.data.paths import located
 from specdl.data.sources import SOURCES, Described, Source, Torchvision
 from specdl.diagnostics import Diagnostics, Span, did_you_mean
@@ -186,7 +186,7 @@ class Data:
         """The fields that a batch is padded in, with what fills them up where the source gives them."""
         wanted = self.source.wanted
         own = {name: type for name, type in self.fields.items() if name not in self.brought}
-        return {name: wanted[name].padding if name in wanted else 0 for name, type in own.items() if is_ragged(type)}
+        return {name: wanted[name].padding if name in wanted else 0 for name, type in own.items() if type.ragged}
 
 
 def parse_data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | None:

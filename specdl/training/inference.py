@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from specdl.data.transforms.denoising import ShiftRight
 from specdl.data.transforms.language import MaskTokens, NextToken
 from specdl.data.transforms.text import Tokenize
 from specdl.diagnostics import Diagnostic, SpecError
+from specdl.ir.dims import extent
 from specdl.ir.types import STRING, TensorType
 from specdl.spec.data import Data
 from specdl.spec.label import label_field
@@ -108,8 +110,16 @@ def _text_inference(
         classes=names.get(label) if label is not None else None,
         objectives=tuple(objectives),
         split=tuple(name for name in data.raw if name in sources and data.raw[name].rank == 2),
+        longest=_bounds(model, [name for name in inputs if name not in data.brought]),
         ragged=data.paddings,
     )
+
+
+def _bounds(model: Model, inputs: Collection[str]) -> dict[str, int]:
+    """How many tokens an input of any length may have, where that is bounded."""
+    types = {value.name: value.type for value in model.program.main.inputs if value.name in inputs}
+    ends = {name: extent(type.shape[1])[1] for name, type in types.items() if type.ragged}
+    return {name: int(end) for name, end in ends.items() if math.isfinite(end)}
 
 
 def _of_text_alone(step: Step, data: Data) -> Step:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from specdl.data.examples import Bad, Stacked
-from specdl.data.fields import Fields, FieldSpec, is_ragged
+from specdl.data.fields import Fields, FieldSpec
 from specdl.data.images import is_image
 from specdl.data.sources.parts import positions
 from specdl.data.sources.problems import unusable
@@ -48,9 +48,9 @@ def check_fields(fields: Fields, what: str) -> None:
         type = item.type
         if isinstance(item.column, tuple):
             raise TypeRuleError(f"`{what}` has one column for a field", argument=name)
-        if len(item.shape) >= 2 and is_image(type) and not is_ragged(type) and type.rank == 4:
+        if len(item.shape) >= 2 and is_image(type) and not type.ragged and type.rank == 4:
             continue
-        if not (is_ragged(type) or all(isinstance(size, int) for size in item.shape)):
+        if not (type.ragged or all(isinstance(size, int) for size in item.shape)):
             help = "a list of any length is `[T]`"
             raise TypeRuleError(f"`{name}` is {type}, which `{what}` doesn't hold", argument=name, help=help)
         if type.text and len(item.shape) > 1:
@@ -179,7 +179,7 @@ def _column(values: list[Any], item: FieldSpec, where: str) -> tuple[Column, tup
     if item.is_class:
         words = [str(int(value) if isinstance(value, bool) else value) for value in values]
         return class_indices(words, item, where)
-    if is_ragged(item.type):
+    if item.type.ragged:
         lengths = torch.tensor([len(value) for value in values], dtype=torch.int64)
         flat = [number for value in values for number in value]
         inner = [size for size in item.shape[1:] if isinstance(size, int)]

@@ -96,9 +96,9 @@ class Transform(Declared):
         return tuple(self.change(field, drawn) for field in fields)
 
 
-def fresh(number: int = 1) -> Dim:
-    """A size that no other field has: what a field's length becomes. A spec's data gives it a name."""
-    return symbol(f"length{number}")
+def fresh(number: int = 1, most: int | None = None) -> Dim:
+    """A size that no other field has, and at most so large: what a field's length becomes. The chain names it."""
+    return symbol(f"length{number}", None, most)
 
 
 def require_image(type: TensorType) -> TensorType:

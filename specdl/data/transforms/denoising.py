@@ -4,6 +4,7 @@ with which a decoder is trained.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +14,7 @@ from pydantic import Field
 from specdl.data.transforms.base import Transform, fresh, whole
 from specdl.data.transforms.language import Role, one_field
 from specdl.data.transforms.text import IGNORED, OfTokens
+from specdl.ir.dims import extent
 from specdl.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ class ShiftRight(OfTokens):
 
     def infer_fields(self, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
         tokens = one_field(types, self.name)
-        label = tokens.with_shape(tokens.shape[0], fresh())
+        most = extent(tokens.shape[1])[1]
+        label = tokens.with_shape(tokens.shape[0], fresh(most=None if math.isinf(most) else int(most)))
         return label, label
 
     def apply(self, fields: Sequence[Any], generator: torch.Generator) -> tuple[Any, ...]:

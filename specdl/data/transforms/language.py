@@ -198,7 +198,7 @@ class Pack(OfTokens):
         from specdl.data.transforms.base import fresh
 
         tokens = one_field(types, self.name)
-        row = tokens.with_shape(tokens.shape[0], fresh())
+        row = tokens.with_shape(tokens.shape[0], fresh(most=self.length))
         return row, row, row
 
     def arrange(self, fields: Sequence[Column]) -> tuple[Column, ...]:

@@ -50,7 +50,7 @@ class NextSentence(OfTokens):
         if len(types) > 2 or (len(types) == 2 and (types[1].rank != 1 or types[1].floating)):
             help = "write `next_sentence(tokens, document)`, with `source: {text: {unit: line}}`"
             raise TypeRuleError("takes tokens, and the number of the document that each sentence is of", help=help)
-        pair = tokens.with_shape(tokens.shape[0], fresh())
+        pair = tokens.with_shape(tokens.shape[0], fresh(most=self.max_length))
         return pair, pair, TensorType((tokens.shape[0],), "int64")
 
     def arrange(self, fields: Sequence[Column]) -> tuple[Column, ...]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, InstanceOf, PrivateAttr
 
-from specdl.data.fields import is_ragged
 from specdl.data.tokenizers.kinds import FromFile, TokenizerKind
 from specdl.data.tokenizers.vocabulary import Vocabulary
 from specdl.data.transforms.base import Transform, fresh
@@ -136,13 +135,13 @@ class Tokenize(OfTokens):
             raise TypeRuleError(f"makes numbers of text, got {first}", input=0, help=help)
         if len(types) > 2:
             raise TypeRuleError(f"takes one text, a pair of them, or words and their tags, got {len(types)} fields")
-        tokens = TensorType((first.shape[0], fresh()), "int64")
+        tokens = TensorType((first.shape[0], fresh(most=self.max_length)), "int64")
         if not others:
             return (tokens,)
         (other,) = others
         if first.rank == 1 and other.text and other.rank == 1:
             return tokens, tokens
-        if first.rank == 2 and other.dtype == "int64" and is_ragged(other) and other.rank == 2:
+        if first.rank == 2 and other.dtype == "int64" and other.ragged and other.rank == 2:
             return tokens, tokens
         help = "a second field is another text of a pair, or the tags `[T]` of words `[T]`"
         raise TypeRuleError(f"can't take {other} beside {first}", input=1, help=help)

@@ -136,7 +136,7 @@ class Cbow(_Neighbours):
 
     def infer_fields(self, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
         batch = one_field(types, self.name).shape[0]
-        return TensorType((batch, fresh()), "int64"), *self._types(batch)
+        return TensorType((batch, fresh(most=2 * self.window)), "int64"), *self._types(batch)
 
     def apply(self, fields: Sequence[Any], generator: torch.Generator) -> tuple[Any, ...]:
         import torch

@@ -399,6 +399,24 @@ def test_a_language_model_names_what_may_follow(folder: Path, tmp_path: Path) ->
         predictor(["Ω"])
 
 
+def test_texts_longer_than_the_network_takes(folder: Path, tmp_path: Path) -> None:
+    bounded = LANGUAGE.replace("outputs: [logits]", "sizes: {T: {max: 16}}\noutputs: [logits]")
+    run(bounded.replace("max_steps: 60", "max_steps: 2"), folder, tmp_path / "run")
+    predictor = of_run(compiled(bounded, folder), tmp_path / "run")
+    assert isinstance(predictor, TextPredictor)
+    one, other = predictor(["the cat sat on a mat", "cat sat on a mat"])
+    assert one.output.shape == (16, 32)  # of a language model the end counts
+    assert one.top[0].probability == pytest.approx(other.top[0].probability, abs=1e-6)
+    text = CLASSES.replace("outputs: [logits]", "sizes: {T: {max: 4}}\noutputs: [logits]")
+    with pytest.raises(SpecError, match="takes at most 4"):
+        compiled(text, folder)
+    text = text.replace("{words: {vocabulary: 30}}", "{tokenizer: {words: {vocabulary: 30}}, max_length: 4}")
+    run(text.replace("epochs: 6", "max_steps: 2"), folder, tmp_path / "classes")
+    predictor = of_run(compiled(text, folder), tmp_path / "classes")
+    assert isinstance(predictor, TextPredictor)
+    assert predictor(["the cat sat on a mat"])[0].top
+
+
 def test_the_tags_of_words_are_named(folder: Path, tmp_path: Path) -> None:
     found = run(TAGS, folder, tmp_path / "run")
     assert found.metrics["validation/accuracy"] > 0.9
