@@ -187,6 +187,7 @@ def report(
         if tell is not None and (position + 1) % 100 == 0:
             tell(position + 1, len(loaded))
     parts, _ = divide(data, loaded, bad)
+    total = len(loaded) + len(loaded.bad)
     opened: Opened | None = None
     told: tuple[TextReport, ...] = ()
     if texts and isinstance(loaded, Stacked):
@@ -206,7 +207,7 @@ def report(
             classes=counts,
             unreadable=tuple(bad),
             duplicates=doubled,
-            problems=tuple(_problems(model, data, classes, opened, bad, len(loaded), doubled, counts)),
+            problems=tuple(_problems(model, data, classes, opened, bad, total, doubled, counts)),
             texts=told,
             batch=() if opened is None else decoded_batch(recipe, data, opened),
         ),

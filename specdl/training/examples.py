@@ -127,7 +127,8 @@ def load(
     they are few enough. Raises `SpecError`.
     """
     loaded: Stacked | Records = given if given is not None else open_source(data)
-    _allow(loaded.bad, len(loaded) + len(loaded.bad), data)
+    if given is None:
+        _allow(loaded.bad, len(loaded) + len(loaded.bad), data)
     tokenizers: Tokenizers = {}
     if any(isinstance(entry.transform, Tokenize) for entry in data.transforms):
         # Bad images are not known yet, so a vocabulary may be made from the captions of some.

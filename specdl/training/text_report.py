@@ -13,6 +13,7 @@ import torch
 from specdl.data.columns import Columns, Ragged, Strings
 from specdl.data.examples import Stacked
 from specdl.data.tokenizers.base import Tokenizer
+from specdl.data.tokenizers.vocabulary import Vocabulary
 from specdl.data.transforms.text import IGNORED, Tokenize
 from specdl.spec.data import Data
 from specdl.spec.recipe import Recipe
@@ -39,7 +40,8 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True)
 class TextReport:
-    """One field of tokens. `unknown` and `used` are shares by part: of tokens, and of the vocabulary.
+    """One field of tokens. `unknown` and `used` are shares by part: of tokens, and of the vocabulary but
+    for its special tokens.
 
     `cut` is the share of the texts that are as long as they may be, so that most of them lost something.
     """
@@ -119,11 +121,17 @@ def _report(
         vocabulary=vocabulary.size,
         characters=lengths_of(torch.tensor([len(item) for item in text.values])),
         tokens=lengths_of(tokens.lengths),
-        used={name: int((item > 0).sum()) / max(vocabulary.size, 1) for name, item in counts.items()},
+        used={name: _used(item, vocabulary) for name, item in counts.items()},
         unknown={name: _share(item, unknown) for name, item in counts.items()},
         cut=None if transform.max_length is None else float((tokens.lengths >= transform.max_length).float().mean()),
         frequent=tuple((vocabulary.tokens[at], int(total[at])) for at in often if total[at]),
     )
+
+
+def _used(counts: torch.Tensor, vocabulary: Vocabulary) -> float:
+    """The share of the vocabulary that occurs, without the tokens that stand for no text."""
+    seen = set((counts > 0).nonzero().flatten().tolist()) - vocabulary.special
+    return len(seen) / max(vocabulary.size - len(vocabulary.special), 1)
 
 
 def _share(counts: torch.Tensor, token: int | None) -> float:
