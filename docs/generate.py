@@ -23,6 +23,7 @@ from specdl.backends.diagram.render import render_drawing
 from specdl.catalogue import SPEC, Example, Explanation, everything
 from specdl.data.fields import FieldSpec
 from specdl.data.sources import SOURCES
+from specdl.data.tokenizers import TOKENIZERS
 from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS
 from specdl.objectives.losses import LOSSES
 from specdl.objectives.metrics import METRICS
@@ -148,7 +149,8 @@ def operators() -> str:
         "",
         " · ".join(f"[{family}](#{family})" for family in families)
         + " · [losses](#losses) · [optimizers](#optimizers) · [schedulers](#schedulers) · [metrics](#metrics)"
-        + " · [data](#data) · [transforms](#transforms) · [batch transforms](#batch-transforms) · [train](#train)",
+        + " · [data](#data) · [transforms](#transforms) · [tokenizers](#tokenizers)"
+        + " · [batch transforms](#batch-transforms) · [train](#train)",
     ]
     for family, ops in families.items():
         out += ["", f"## {family}"]
@@ -173,6 +175,9 @@ def operators() -> str:
         out += section(name, cls)
     out += ["", "## transforms"]
     for name, cls in sorted(TRANSFORMS.items()):
+        out += section(name, cls)
+    out += ["", "## tokenizers", "", "What `tokenize` makes numbers of text with: `tokenize(text): {words: {...}}`."]
+    for name, cls in sorted(TOKENIZERS.items()):
         out += section(name, cls)
     out += ["", "## batch transforms", "", "They run on whole batches, while training."]
     for name, cls in sorted(BATCH_TRANSFORMS.items()):

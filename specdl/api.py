@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from specdl.backends.onnx_verify import Verification
     from specdl.backends.torch_load import StepFunction
     from specdl.data.inference import Inference
+    from specdl.data.text_inference import TextInference
     from specdl.spec.recipe import Recipe
     from specdl.spec.weights import Weights
     from specdl.training.loop import Run
@@ -127,13 +128,14 @@ class Model:
         opset: int | None = None,
         network: str | None = None,
         without: Collection[str] = (),
-        inference: Inference | None = None,
+        inference: Inference | TextInference | None = None,
     ) -> Verification:
         """Writes ONNX with the weights of `module` (fresh ones unless given), and compares it with the module.
 
         `network` names one of several; the first unless given. Its optional inputs are inputs of the file, but for
         those in `without`. `inference` is how it is used on files, as the spec's data has it unless given (a run knows
-        the names of its classes); it becomes the file's metadata, and a file beside it with `.json` behind its name.
+        the names of its classes); it becomes the file's metadata, and a file beside it with `.json` behind its name,
+        for a network of texts with the `tokenizer.json` that it needs.
         Raises `SpecError` when ONNX Runtime's outputs differ from PyTorch's by more than the tolerance.
         """
         from specdl.backends.onnx import export_onnx
@@ -146,8 +148,19 @@ class Model:
             inference = inference_of(self)
         notes = {} if inference is None else inference.metadata()
         beside = None if inference is None else inference.text()
+        files = {} if inference is None else inference.files()
+        if inference is not None:
+            inference.check_place(Path(path))
         return export_onnx(
-            program, module, path, verify=verify, opset=opset, without=without, metadata=notes, sidecar=beside
+            program,
+            module,
+            path,
+            verify=verify,
+            opset=opset,
+            without=without,
+            metadata=notes,
+            sidecar=beside,
+            companions=files,
         )
 
     def diagram(self, path: str | Path, **options: Any) -> Path:
@@ -280,13 +293,16 @@ def _compile(
         recipe = parse_recipe(sections, spec.spans, diagnostics, [network.name for network in spec.networks])
     fields = None if recipe is None or recipe.data is None else recipe.data.fields
     measured = () if recipe is None else measured_values(recipe)
-    program = elaborate(elaborator, fields, measured)
+    texts = () if recipe is None or recipe.data is None else recipe.data.texts
+    program = elaborate(elaborator, fields, measured, texts)
     if program is not None and recipe is not None and recipe.data is not None:
         from specdl.analysis.classes import check_classes
         from specdl.analysis.metrics import check_metrics
         from specdl.analysis.soft_labels import check_training_types
+        from specdl.analysis.vocabularies import check_vocabularies, known_sizes
 
         check_classes(program, recipe.data, diagnostics)
+        check_vocabularies(program, recipe.data, known_sizes(recipe.data), diagnostics, at_most=True)
         check_training_types(program, recipe.data, diagnostics)
         check_metrics(program, recipe, recipe.data, diagnostics)
     if program is not None and recipe is not None:

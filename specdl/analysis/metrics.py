@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from specdl.spec.recipe import MetricEntry, Recipe
 
 
-def usual_inputs(inputs: Collection[str], outputs: Sequence[str], fields: Collection[str]) -> tuple[str, str]:
+def usual_inputs(inputs: Collection[str], outputs: Sequence[str], fields: Mapping[str, TensorType]) -> tuple[str, str]:
     """What a bare metric compares: the last output in evaluation with the label. All are names."""
     return outputs[-1], label_field(inputs, fields) or "label"
 

@@ -138,11 +138,12 @@ def export_onnx(
     without: Collection[str] = (),
     metadata: Mapping[str, str] | None = None,
     sidecar: str | None = None,
+    companions: Mapping[str, str] | None = None,
 ) -> Verification:
     """Writes the ONNX file of a module, checked and compared with it before it takes its name.
 
     Optional inputs of the network are inputs of the file, but for those in `without`. `metadata` goes into the file;
-    `sidecar` is the text of a file beside it, of its name and `.json`.
+    `sidecar` is the text of a file beside it, of its name and `.json`; `companions` are those of further files.
 
     Raises `SpecError` when the module isn't this program's or ONNX Runtime's outputs differ from its own,
     `EnvironmentFailure` when the file can't be written. Whatever is raised, no file was written or changed.
@@ -163,8 +164,9 @@ def export_onnx(
     model, weights = _emit(program, state, None, opset)
     helper.set_model_props(model, dict(metadata or {}))
     with replacing(path) as file:
-        if sidecar is not None:
-            file.with_name(f"{file.name}.json").write_text(sidecar, encoding="utf-8")
+        beside = {} if sidecar is None else {f"{file.name}.json": sidecar}
+        for name, text in {**beside, **(companions or {})}.items():
+            file.with_name(name).write_text(text, encoding="utf-8")
         if sum(array.nbytes for array in weights.values()) > EXTERNAL_DATA_BYTES:
             _add_weights(model, weights)
             onnx.save_model(model, file, save_as_external_data=True, location=f"{file.name}.weights")

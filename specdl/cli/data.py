@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from specdl.cli.common import json_option, load_model, on_terminal, print_json, 
 
 if TYPE_CHECKING:
     from specdl.training.data_report import DataReport, FieldReport
+    from specdl.training.text_report import TextReport
 
 SHOWN = 20
 """Classes, files and duplicates that are listed as text; `--json` lists all."""
@@ -75,6 +77,16 @@ def _text(found: DataReport) -> Iterator[str]:
     if _differ(found.fields, found.behind):
         yield ""
         yield from _field_table("behind the transforms, in evaluation", found.behind)
+    for text in found.texts:
+        yield ""
+        yield from _text_table(text)
+    if found.batch:
+        yield ""
+        yield "a batch of training, its first examples:"
+        for row in found.batch:
+            for name, value in row.items():
+                yield f"  {name}: {json.dumps(value, ensure_ascii=False)}"
+            yield ""
     if found.unreadable:
         yield ""
         yield f"unreadable: {len(found.unreadable):,}"
@@ -114,6 +126,31 @@ def _field_table(title: str, fields: Mapping[str, FieldReport]) -> Iterator[str]
     ]
     yield f"{title}:"
     yield from _table(("field", "type", "sizes", "range", "mean", "deviation"), rows)
+
+
+def _text_table(text: TextReport) -> Iterator[str]:
+    yield f"{text.field} (of `{text.source}`, tokenizer {text.tokenizer}, {text.vocabulary:,} tokens):"
+    rows = [
+        (
+            name,
+            f"{item.shortest:,}",
+            f"{item.median:,}",
+            f"{item.mean:,.1f}",
+            f"{item.most:,}",
+            f"{item.longest:,}",
+            f"{item.total:,}",
+        )
+        for name, item in (("characters", text.characters), ("tokens", text.tokens))
+    ]
+    yield from _table(("length in", "least", "median", "mean", "95 %", "most", "total"), rows)
+    for name, share in text.used.items():
+        missing = f", {text.unknown[name]:.2%} of its tokens are unknown" if text.unknown[name] else ""
+        yield f"{name}: {share:.1%} of the vocabulary occur{missing}"
+    if text.cut:
+        yield f"{text.cut:.1%} of the texts are as long as `max_length` allows: they may have lost their end"
+    yield "most frequent: " + ", ".join(
+        f"{json.dumps(token, ensure_ascii=False)} {count:,}" for token, count in text.frequent
+    )
 
 
 def _differ(before: Mapping[str, FieldReport], after: Mapping[str, FieldReport]) -> bool:

@@ -1,6 +1,6 @@
 """What the training loop asks of data, and what a source gives for it.
 
-A source gives its examples stacked, as tensors that fit in memory (`Stacked`), or one by one, decoded when they
+A source gives its examples stacked, as columns that fit in memory (`Stacked`), or one by one, decoded when they
 are asked for (`Records`). Either becomes `Examples`, which serves batches: `memory.py` slices tensors, `lazy.py`
 decodes ahead in the background. Whoever implements `Examples` keeps the promise that a batch depends on the seed,
 the epoch and the positions in it alone: never on what was served before, nor on how many workers served it.
@@ -9,14 +9,23 @@ the epoch and the positions in it alone: never on what was served before, nor on
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
 
-    Tensors = dict[str, torch.Tensor]
+    from specdl.data.columns import Column, Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """An example that can't be used, and why. One that isn't among the others (a line of a file) has no position."""
+
+    position: int | None
+    name: str
+    reason: str
 
 
 class Examples(Protocol):
@@ -48,22 +57,35 @@ class Examples(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stacked:
-    """Examples in memory: each field one tensor, with the examples on axis 0.
+    """Examples in memory: each field one column, with the examples on axis 0.
 
-    `parts` are the positions of each part, where the source itself says which example belongs where; `classes` the
-    names of the classes that integer fields count, as the data has them.
+    `parts` are the positions of each part, where the source itself says which example belongs where; `divided` says
+    that they are all that there are, as the spec's `split` asks. `classes` are the names of the classes that integer
+    fields count, as the data has them; `bad` is what could not be read, and is not among the examples.
     """
 
-    fields: Mapping[str, torch.Tensor]
+    fields: Mapping[str, Column]
     parts: Mapping[str, torch.Tensor] | None = None
     classes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    bad: Sequence[Bad] = ()
+    divided: bool = False
 
     def __len__(self) -> int:
         return len(next(iter(self.fields.values())))
 
     def column(self, field: str) -> torch.Tensor | None:
-        """All values of a field."""
-        return self.fields.get(field)
+        """All values of a field, where it is one tensor."""
+        import torch
+
+        found = self.fields.get(field)
+        return found if isinstance(found, torch.Tensor) else None
+
+    def texts(self, field: str) -> Sequence[str] | None:
+        """All texts of a field of strings."""
+        from specdl.data.columns import Strings
+
+        found = self.fields.get(field)
+        return found.values if isinstance(found, Strings) else None
 
 
 class Records(Protocol):
@@ -77,6 +99,11 @@ class Records(Protocol):
     @property
     def classes(self) -> Mapping[str, tuple[str, ...]]:
         """The names of the classes that integer fields count, as the data has them."""
+        ...
+
+    @property
+    def bad(self) -> Sequence[Bad]:
+        """What could not be read, and is not among the examples."""
         ...
 
     def __len__(self) -> int: ...
@@ -103,4 +130,8 @@ class Records(Protocol):
 
     def column(self, field: str) -> torch.Tensor | None:
         """All values of a field that has one number an example (labels), without decoding; None where it can't."""
+        ...
+
+    def texts(self, field: str) -> Sequence[str] | None:
+        """All texts of a field of strings, without decoding; None where it can't."""
         ...

@@ -7,7 +7,13 @@ from typing import Any
 
 from specdl.diagnostics import Diagnostic, SpecError
 
-_EXTRAS = {"torchvision": "vision", "cv2": "vision"}
+_EXTRAS = {
+    "torchvision": "vision",
+    "cv2": "vision",
+    "tokenizers": "text",
+    "datasets": "data",
+    "pyarrow": "data",
+}
 
 
 def require(module: str, what: str) -> Any:

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from specdl.data.paths import path_unless
 from specdl.diagnostics import Diagnostic, SpecError, nearest
 from specdl.ir.dims import BATCH, Dim, symbol
-from specdl.ir.types import DTYPES, DType, TensorType
+from specdl.ir.types import DTYPES, STRING, DType, TensorType
 from specdl.objectives.base import Declared, Listed
 
 MAX_SIZE = 2**31 - 1
@@ -40,6 +40,19 @@ def _dtype(value: Any) -> str:
 
 
 AnyDType = Annotated[DType, PlainValidator(_dtype), WithJsonSchema({"enum": list(DTYPES)})]
+
+
+FIELD_TYPES = (*DTYPES, STRING)
+"""The types that a field may have."""
+
+
+def _field_dtype(value: Any) -> str:
+    if value in ("str", "text"):
+        raise PydanticCustomError("dtype", "expected a type: `string` is that of text")
+    return STRING if value == STRING else _dtype(value)
+
+
+FieldDType = Annotated[DType, PlainValidator(_field_dtype), WithJsonSchema({"enum": list(FIELD_TYPES)})]
 
 
 def _words(value: Any) -> str | tuple[str, ...] | None:
@@ -69,10 +82,15 @@ class FieldSpec(Declared):
     shape: Annotated[tuple[Size, ...], Listed] = Field(
         description="Sizes of one example, without the batch; `[]` for one number, a name for a size that varies."
     )
-    dtype: AnyDType = Field(default="float32", description="The type of its numbers.")
+    dtype: FieldDType = Field(
+        default="float32", description="The type of its numbers; `string` for text, which `tokenize` makes numbers of."
+    )
     column: str | Annotated[tuple[str, ...], Listed] | None = Field(
         default=None,
         description="Where the source has it: a column of a table, an array; the field's name unless given.",
+    )
+    padding: int | float = Field(
+        default=0, description="What fills up a field `[T]`, which differs in length, to the longest of a batch."
     )
     files: str | None = Field(
         default=None, description="Of the source `files`: a pattern with one `*`, such as `*_mask.png`."
@@ -95,6 +113,16 @@ class FieldSpec(Declared):
 
 
 Fields = Mapping[str, FieldSpec]
+
+
+def companions(fields: Mapping[str, TensorType]) -> dict[str, TensorType]:
+    """The fields that padding brings: for each field `words` of texts' lengths `words_mask` and `words_length`."""
+    found: dict[str, TensorType] = {}
+    for name, type in fields.items():
+        if type.ragged and not type.text:
+            found[f"{name}_mask"] = TensorType(type.shape[:2], "bool")
+            found[f"{name}_length"] = TensorType(type.shape[:1], "int64")
+    return {name: type for name, type in found.items() if name not in fields}
 
 
 def known_names(field: FieldSpec | None) -> tuple[str, ...] | None:

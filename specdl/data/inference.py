@@ -18,6 +18,7 @@ from specdl.data.fields import FieldSpec
 from specdl.data.images import is_image, read_image
 from specdl.data.pipeline import Step
 from specdl.data.transforms import TRANSFORMS
+from specdl.data.transforms.base import Transform, Unchanged
 from specdl.data.transforms.geometry import scaled
 from specdl.data.transforms.numbers import Normalize
 from specdl.ir.types import TensorType
@@ -96,6 +97,13 @@ class Inference:
         )
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
+    def files(self) -> dict[str, str]:
+        """The texts of further files that it needs: none."""
+        return {}
+
+    def check_place(self, path: Path) -> None:
+        """There is nothing beside an exported file that could be in the way."""
+
     def metadata(self) -> dict[str, str]:
         """The same as texts for the metadata of an ONNX file, and under plain names for other programs."""
         found = {KEY: json.dumps(self.as_json(), ensure_ascii=False)}
@@ -115,7 +123,7 @@ def from_json(data: Any) -> Inference:
             raise ValueError(f"it has version {data['version']}, this program reads {VERSION}")
         field = FieldSpec(shape=tuple(data["shape"]), dtype=data["dtype"]).type
         steps = [
-            Step(_transform(item["transform"], item["arguments"]), tuple(item["inputs"]), tuple(item["outputs"]))
+            Step(transform_of(item["transform"], item["arguments"]), tuple(item["inputs"]), tuple(item["outputs"]))
             for item in data["transforms"]
         ]
         classes = None if data.get("classes") is None else tuple(map(str, data["classes"]))
@@ -127,11 +135,13 @@ def from_json(data: Any) -> Inference:
     return found
 
 
-def _transform(name: str, arguments: Mapping[str, Any]) -> Any:
-    if name not in TRANSFORMS:
+def transform_of(name: str, arguments: Mapping[str, Any]) -> Any:
+    """A transform from its recorded arguments. Raises `ValueError` for an unknown one."""
+    known: dict[str, type[Transform]] = {**TRANSFORMS, Unchanged.name: Unchanged}
+    if name not in known:
         raise ValueError(f"this program has no transform `{name}`")
     # JSON has lists where the classes, which are strict, have tuples.
-    return TRANSFORMS[name].model_validate(
+    return known[name].model_validate(
         {key: tuple(item) if isinstance(item, list) else item for key, item in arguments.items()}
     )
 

@@ -14,34 +14,20 @@ from typing import Any
 
 import torch
 
+from specdl.data.columns import Columns, Tensors, collate, concatenate, one
 from specdl.data.examples import Records
 from specdl.data.images import Unreadable
 from specdl.data.loading import bad_files, different_sizes, find_bad
 from specdl.data.pipeline import EVALUATION, Pipeline, Step, epoch_order, seed_of
-from specdl.diagnostics import Span, SpecError
-
-Tensors = dict[str, torch.Tensor]
-Collate = Callable[[Sequence[dict[str, Any]]], Tensors]
-"""Makes one batch of examples, whose fields have a batch axis of 1."""
-
-
-def stack(examples: Sequence[dict[str, Any]]) -> Tensors:
-    """A batch of examples of equal shapes. Raises `SpecError` where they differ."""
-    batch: Tensors = {}
-    for name, first in examples[0].items():
-        values = [example[name] for example in examples]
-        other = next((value for value in values if value.shape != first.shape), None)
-        if other is not None:
-            raise SpecError([different_sizes(name, other[0], first[0])])
-        batch[name] = torch.cat(values)
-    return batch
+from specdl.diagnostics import Diagnostic, Span, SpecError
 
 
 class LazyExamples:
     """`Examples` (see examples.py) that are decoded when they are asked for.
 
     With 0 `workers` everything is done when a batch is asked for; otherwise that many threads work up to `AHEAD`
-    batches ahead. `weights` are those of a weighted sampler, one an example; `span` is where the data is named.
+    batches ahead. `weights` are those of a weighted sampler, one an example; `ragged` are the fields that a batch is
+    padded in, with what fills them up; `span` is where the data is named.
     """
 
     def __init__(
@@ -53,15 +39,20 @@ class LazyExamples:
         device: torch.device,
         seed: int,
         workers: int = 0,
-        collate: Collate = stack,
+        ragged: Mapping[str, int | float] | None = None,
         weights: torch.Tensor | None = None,
+        bucket: str | None = None,
         span: Span | None = None,
     ) -> None:
         self._records, self._pipeline = records, pipeline
         self._parts = dict(parts)
         self._weights = None if weights is None else weights[self._parts["train"]]
-        self._device, self._seed, self._workers, self._collate = device, seed, workers, collate
+        self._device, self._seed, self._workers, self._ragged = device, seed, workers, ragged or {}
         self._span = span
+        if pipeline.arrangement is not None or bucket is not None:
+            what = "bucket" if pipeline.arrangement is None else pipeline.arrangement.transform.name
+            help = "keep them there: `data: {in_memory: true}`, with images of one size"
+            raise SpecError([Diagnostic("E0565", f"`{what}` needs all examples in memory", span, help=help)])
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -81,7 +72,7 @@ class LazyExamples:
         def positions(number: int) -> range:
             return range(len(order))[number * size + rank : (number + 1) * size : processes]
 
-        def make(position: int) -> dict[str, Any]:
+        def make(position: int) -> Columns:
             return self._example(order[position], self._pipeline.training, seed_of(self._seed, epoch, position))
 
         generator = torch.Generator()
@@ -99,10 +90,9 @@ class LazyExamples:
         steps, seed = self._pipeline.evaluation, self._seed
         yield from self._ahead(lambda index: self._example(index, steps, seed_of(seed, EVALUATION, index)), chosen)
 
-    def _example(self, index: int, steps: Sequence[Step], seed: int) -> dict[str, Any]:
+    def _example(self, index: int, steps: Sequence[Step], seed: int) -> Columns:
         """One example behind its transforms, its fields with a batch axis of 1."""
-        decoded = self._records.get(index).items()
-        fields = {name: value[None] if isinstance(value, torch.Tensor) else [value] for name, value in decoded}
+        fields: Columns = {name: one(value) for name, value in self._records.get(index).items()}
         generator = torch.Generator().manual_seed(seed)
         for step in steps:
             step.run(fields, generator)
@@ -114,7 +104,7 @@ class LazyExamples:
         return bad_files(bad, len(self._records), self._span)
 
     def _ahead(
-        self, make: Callable[[int], dict[str, Any]], batches: Iterable[Sequence[int]]
+        self, make: Callable[[int], Columns], batches: Iterable[Sequence[int]]
     ) -> Generator[Tensors, None, None]:
         """Batches of what `make` makes of each number, made ahead of time where there are workers."""
         try:
@@ -122,15 +112,13 @@ class LazyExamples:
         except Unreadable as error:
             raise self._failed() from error
 
-    def _made(
-        self, make: Callable[[int], dict[str, Any]], batches: Iterable[Sequence[int]]
-    ) -> Generator[Tensors, None, None]:
+    def _made(self, make: Callable[[int], Columns], batches: Iterable[Sequence[int]]) -> Generator[Tensors, None, None]:
         if not self._workers:
             for numbers in batches:
                 yield self._finish([make(number) for number in numbers])
             return
         executor = ThreadPoolExecutor(self._workers, thread_name_prefix="specdl-data")
-        waiting: deque[list[Future[dict[str, Any]]]] = deque()
+        waiting: deque[list[Future[Columns]]] = deque()
         try:
             for numbers in batches:
                 waiting.append([executor.submit(make, number) for number in numbers])
@@ -141,9 +129,20 @@ class LazyExamples:
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _finish(self, examples: Sequence[dict[str, Any]]) -> Tensors:
-        batch = self._collate(examples)
-        return {name: tensor.to(self._device) for name, tensor in batch.items()}
+    def _finish(self, examples: Sequence[Columns]) -> Tensors:
+        batch: Columns = {}
+        for name in examples[0]:
+            columns = [example[name] for example in examples]
+            try:
+                batch[name] = concatenate(columns, self._ragged.get(name))
+            except ValueError as error:
+                raise SpecError([_different_sizes(name, columns)]) from error
+        return {name: tensor.to(self._device) for name, tensor in collate(batch, self._ragged).items()}
+
+
+def _different_sizes(name: str, columns: Sequence[Any]) -> Diagnostic:
+    first = columns[0]
+    return different_sizes(name, next(item for item in columns if item.shape != first.shape)[0], first[0])
 
 
 AHEAD = 3

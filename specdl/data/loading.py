@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
-from specdl.data.examples import Records
+from specdl.data.columns import Column, Columns, Ragged, Strings, concatenate, one, ragged, strings
+from specdl.data.examples import Bad, Records
 from specdl.data.images import Unreadable
 from specdl.data.pipeline import Step
 from specdl.diagnostics import Diagnostic, Note, Span, SpecError
@@ -21,15 +21,6 @@ MEMORY = 2**30
 
 SHOWN = 100
 """Files that a message lists."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bad:
-    """An example that can't be used, and why."""
-
-    position: int
-    name: str
-    reason: str
 
 
 Result = TypeVar("Result")
@@ -68,6 +59,8 @@ def fits_memory(types: dict[str, TensorType], count: int, limit: int = MEMORY) -
     """Whether that many examples of these types (in a batch) can be kept: of one size, and not too many."""
     total = 0
     for type in types.values():
+        if type.text:
+            continue
         elements = product(type.shape[1:])
         if not isinstance(elements, int):
             return False
@@ -75,16 +68,16 @@ def fits_memory(types: dict[str, TensorType], count: int, limit: int = MEMORY) -
     return total * count <= limit
 
 
-def decode_all(records: Records, steps: Sequence[Step], workers: int) -> tuple[dict[str, torch.Tensor], list[Bad]]:
-    """All examples behind some steps, stacked, and those that can't be used, whose rows are zeros.
+def decode_all(records: Records, steps: Sequence[Step], workers: int) -> tuple[Columns, list[Bad]]:
+    """All examples behind some steps, stacked, and those that can't be used, whose rows are zeros or empty.
 
-    Raises `Unreadable` where examples differ in size.
+    Raises `SpecError` where examples differ in size.
     """
     generator = torch.Generator()
 
-    def make(position: int) -> dict[str, Any] | Bad:
+    def make(position: int) -> Columns | Bad:
         try:
-            fields = {name: value[None] for name, value in records.get(position).items()}
+            fields: Columns = {name: one(value) for name, value in records.get(position).items()}
         except Unreadable as error:
             return Bad(position, records.name(position), str(error))
         for step in steps:
@@ -92,18 +85,33 @@ def decode_all(records: Records, steps: Sequence[Step], workers: int) -> tuple[d
         return fields
 
     stacked: dict[str, torch.Tensor] = {}
+    others: dict[str, dict[int, Column]] = {}
     bad: list[Bad] = []
     for position, found in enumerate(each(make, range(len(records)), workers)):
         if isinstance(found, Bad):
             bad.append(found)
             continue
         for name, value in found.items():
+            if not isinstance(value, torch.Tensor):
+                others.setdefault(name, {})[position] = value
+                continue
             if name not in stacked:
                 stacked[name] = torch.zeros((len(records), *value.shape[1:]), dtype=value.dtype)
             if stacked[name].shape[1:] != value.shape[1:]:
                 raise SpecError([different_sizes(name, value[0], stacked[name][0])])
             stacked[name][position] = value[0]
-    return stacked, bad
+    return stacked | {name: _joined(columns, len(records)) for name, columns in others.items()}, bad
+
+
+def _joined(columns: Mapping[int, Column], count: int) -> Column:
+    """Columns of single examples as one; those that are absent are empty."""
+    first = next(iter(columns.values()))
+    empty = first
+    if isinstance(first, Ragged):
+        empty = ragged([first.values[:0]], first.padding)
+    elif isinstance(first, Strings):
+        empty = strings([""] if first.offsets is None else [[]])
+    return concatenate([columns.get(position, empty) for position in range(count)])
 
 
 def different_sizes(name: str, one: torch.Tensor, other: torch.Tensor) -> Diagnostic:
@@ -121,5 +129,5 @@ def bad_files(bad: Sequence[Bad], count: int, span: Span | None, *, allowed: flo
     share = f", more than the {allowed:.1%} that may be skipped" if allowed else ""
     noun = "example" if count == 1 else "examples"
     message = f"{len(bad):,} of {count:,} {noun} can't be read{share}"
-    help = "mend or remove the files, or let a share of them be left out: `data: {on_bad: {skip: 0.01}}`"
+    help = "mend or remove them, or let a share of them be left out: `data: {on_bad: {skip: 0.01}}`"
     return SpecError([Diagnostic("E0532", message, span, notes=tuple(notes), help=None if allowed else help)])

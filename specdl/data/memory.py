@@ -10,31 +10,60 @@ from collections.abc import Generator, Mapping
 
 import torch
 
+from specdl.data.columns import Column, Columns, Ragged, Tensors, collate
 from specdl.data.pipeline import EVALUATION, Pipeline, epoch_order, seed_of
-
-Tensors = dict[str, torch.Tensor]
+from specdl.diagnostics import Diagnostic, SpecError
 
 
 class MemoryExamples:
-    """`Examples` (see examples.py) in memory. `weights` are those of a weighted sampler, one an example."""
+    """`Examples` (see examples.py) in memory.
+
+    `weights` are those of a weighted sampler, one an example; `bucket` is the field whose lengths decide which
+    examples share a batch. `ragged` are the fields that a batch is padded in, with what fills them up.
+
+    Raises `SpecError` where a part has too little to be arranged.
+    """
 
     def __init__(
         self,
-        fields: Mapping[str, torch.Tensor],
+        fields: Mapping[str, Column],
         parts: Mapping[str, torch.Tensor],
         pipeline: Pipeline,
         *,
         device: torch.device,
         seed: int,
         weights: torch.Tensor | None = None,
+        bucket: str | None = None,
+        ragged: Mapping[str, int | float] | None = None,
     ) -> None:
-        self._device, self._seed = device, seed
-        self._parts = dict(parts)
-        self._weights = None if weights is None else weights[self._parts["train"]]
-        self._fields = {name: tensor.to(device) for name, tensor in fields.items()}
+        self._device, self._seed, self._ragged = device, seed, ragged or {}
+        self._weights = None if weights is None else weights[parts["train"]]
+        columns: Columns = {name: column.to(device) for name, column in fields.items()}
         fixed, self._pipeline = pipeline.apart()
         for step in fixed:
-            step.run(self._fields, torch.Generator())
+            step.run(columns, torch.Generator())
+        # The columns of each part (the same ones, unless examples were made anew), and its positions in them.
+        self._parts = {name: (columns, positions) for name, positions in parts.items()}
+        if pipeline.arrangement is not None:
+            for name, positions in parts.items():
+                try:
+                    arranged = pipeline.arrangement.run(columns, positions.to(device))
+                except ValueError as error:
+                    what = pipeline.arrangement.transform.name
+                    raise SpecError([Diagnostic("E0508", f"`{what}`: the part `{name}` {error}")]) from error
+                self._parts[name] = (arranged, torch.arange(len(next(iter(arranged.values())))))
+        self._lengths = None if bucket is None else self._lengths_of(bucket)
+
+    def _lengths_of(self, field: str) -> torch.Tensor:
+        """The lengths of the training examples."""
+        columns, positions = self._parts["train"]
+        column = columns.get(field)
+        if not isinstance(column, Ragged):
+            help = "name a field whose length is known before training, and differs: the tokens that `tokenize` made"
+            raise SpecError(
+                [Diagnostic("E0565", f"`bucket` needs the lengths of `{field}` before training", help=help)]
+            )
+        return column.lengths.cpu()[positions]
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -43,33 +72,39 @@ class MemoryExamples:
 
     def count(self, part: str) -> int:
         """The number of examples of a part."""
-        return len(self._parts[part])
+        return len(self._parts[part][1])
 
     def training(
         self, epoch: int, batches: range, size: int, *, rank: int = 0, processes: int = 1
     ) -> Generator[Tensors, None, None]:
         """Batches of an epoch; see `Examples.training`."""
-        order = epoch_order(self._parts["train"], self._seed, epoch, self._weights).to(self._device)
-        steps, generator = (*self._pipeline.training, *self._pipeline.batch), torch.Generator()
-        items = tuple(self._fields.items())
+        columns, positions = self._parts["train"]
+        order = epoch_order(positions, self._seed, epoch, self._weights, lengths=self._lengths, size=size)
+        order = order.to(self._device)
+        pipeline, generator = self._pipeline, torch.Generator()
+        items = tuple(columns.items())
         for number in batches:
             start = number * size
             indices = order[start + rank : start + size : processes]
-            batch = {name: tensor.index_select(0, indices) for name, tensor in items}
-            if steps:
+            batch: Columns = {name: column.index_select(0, indices) for name, column in items}
+            if pipeline.training or pipeline.batch:
                 generator.manual_seed(seed_of(self._seed, epoch, start + rank))
-                for step in steps:
-                    step.run(batch, generator)
-            yield batch
+            for step in pipeline.training:
+                step.run(batch, generator)
+            tensors = collate(batch, self._ragged)
+            for step in pipeline.batch:
+                step.run(tensors, generator)
+            yield tensors
 
     def batches(self, part: str, size: int) -> Generator[Tensors, None, None]:
         """All examples of a part in order, transformed as in evaluation."""
-        indices = self._parts[part].to(self._device)
+        columns, positions = self._parts[part]
+        indices = positions.to(self._device)
         generator = torch.Generator()
         for start in range(0, len(indices), size):
             chosen = indices[start : start + size]
-            batch = {name: tensor.index_select(0, chosen) for name, tensor in self._fields.items()}
+            batch: Columns = {name: column.index_select(0, chosen) for name, column in columns.items()}
             generator.manual_seed(seed_of(self._seed, EVALUATION, start))
             for step in self._pipeline.evaluation:
                 step.run(batch, generator)
-            yield batch
+            yield collate(batch, self._ragged)

@@ -9,17 +9,19 @@ import os
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationInfo
 
 
 class _Path:
     """Marks a field as a path, unless it is one of some words."""
 
-    def __init__(self, *words: str) -> None:
-        self.words = words
+    def __init__(self, *words: str, several: bool = False) -> None:
+        self.words, self.several = words, several
 
     def resolve(self, value: object, info: ValidationInfo) -> object:
         """A path seen from where the file that names it lies; the context has the folder of each argument."""
+        if isinstance(value, tuple) and self.several:
+            return tuple(self.resolve(item, info) for item in value)
         if not isinstance(value, str) or not value or value in self.words:
             return value
         folder = (info.context or {}).get(info.field_name, "")
@@ -38,10 +40,23 @@ FilePath = Annotated[str, _MARK, _RESOLVE]
 """A file or folder, as an argument of a source or a transform."""
 
 
-def located(declared: BaseModel) -> Iterator[tuple[str, str]]:
+_SEVERAL = _Path(several=True)
+
+FilePaths = Annotated[
+    str | tuple[str, ...],
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    _SEVERAL,
+    AfterValidator(_SEVERAL.resolve),
+]
+"""Several files or folders, or a pattern of their names."""
+
+
+def located(declared: BaseModel) -> Iterator[tuple[str, str | list[str]]]:
     """The arguments that are paths, absolute."""
     for name, field in type(declared).model_fields.items():
         value = getattr(declared, name)
         marks = [item for item in field.metadata if isinstance(item, _Path)]
-        if marks and isinstance(value, str) and value not in marks[0].words:
+        if marks and marks[0].several and isinstance(value, tuple):
+            yield name, [os.path.abspath(item) for item in value]
+        elif marks and isinstance(value, str) and value not in marks[0].words:
             yield name, os.path.abspath(value)

@@ -6,12 +6,16 @@ can be made again without those before it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from specdl.data.transforms import Transform
+
+if TYPE_CHECKING:
+    from specdl.data.columns import Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +29,46 @@ class Step:
     def run(self, fields: dict[str, Any], generator: torch.Generator) -> None:
         """Replaces the written fields. Fields have a batch axis, which may be 1 long."""
         changed = self.transform.apply([fields[name] for name in self.inputs], generator)
-        fields.update(zip(self.outputs, changed, strict=True))
+        fields.update(zip(self.outputs, changed, strict=not self.transform.fewer))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """A transform that makes other examples of all those of a part, and the fields that it reads.
+
+    The columns that it arranges are called `names`.
+    """
+
+    transform: Transform
+    inputs: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def run(self, fields: Mapping[str, Column], positions: torch.Tensor) -> dict[str, Column]:
+        """The arranged columns of a part. Raises `ValueError` where it has too little."""
+        columns = [fields[name].index_select(0, positions) for name in self.inputs]
+        return dict(zip(self.names, self.transform.arrange(columns), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What is done to examples: in training, in evaluation, and to a batch in training."""
+    """What is done to examples: in training, in evaluation, and to a batch in training.
+
+    Where there is an arrangement, `before` are the steps above it, which are the same every time.
+    """
 
     training: tuple[Step, ...] = ()
     evaluation: tuple[Step, ...] = ()
     batch: tuple[Step, ...] = ()
+    before: tuple[Step, ...] = ()
+    arrangement: Arrangement | None = None
 
     def apart(self) -> tuple[tuple[Step, ...], Pipeline]:
         """The first steps, as far as they are the same in training and in evaluation every time; and the rest."""
+        if self.arrangement is not None:
+            return self.before, replace(self, before=())
         count = 0
         for step, other in zip(self.training, self.evaluation, strict=False):
-            if step != other or step.transform.random:
+            if step != other or step.transform.varies() or step.transform.random:
                 break
             count += 1
         return self.training[:count], Pipeline(self.training[count:], self.evaluation[count:], self.batch)
@@ -68,9 +96,37 @@ def seed_of(seed: int, *numbers: int) -> int:
 _64_BITS, _63_BITS = 2**64 - 1, 2**63 - 1
 
 
-def epoch_order(indices: torch.Tensor, seed: int, epoch: int, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """The training examples in the order of an epoch: shuffled, or drawn with replacement by their weights."""
+def epoch_order(
+    indices: torch.Tensor,
+    seed: int,
+    epoch: int,
+    weights: torch.Tensor | None = None,
+    *,
+    lengths: torch.Tensor | None = None,
+    size: int = 1,
+) -> torch.Tensor:
+    """The training examples in the order of an epoch: shuffled, or drawn with replacement by their weights.
+
+    With `lengths`, one an example, those of about one length share a batch of `size`.
+    """
     generator = torch.Generator().manual_seed(seed_of(seed, epoch))
     if weights is not None:
         return indices[torch.multinomial(weights, len(indices), replacement=True, generator=generator)]
-    return indices[torch.randperm(len(indices), generator=generator)]
+    order = torch.randperm(len(indices), generator=generator)
+    if lengths is not None:
+        order = _bucketed(order, lengths, size, generator)
+    return indices[order]
+
+
+POOL = 64
+"""Batches whose examples are sorted by length together: enough to be alike, few enough to differ between epochs."""
+
+
+def _bucketed(order: torch.Tensor, lengths: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
+    """Positions in an order in which those of a batch have about one length; whole batches are then shuffled."""
+    pools = [order[start : start + POOL * size] for start in range(0, len(order), POOL * size)]
+    joined = torch.cat([pool[lengths[pool].argsort(stable=True)] for pool in pools])
+    batches = [joined[start : start + size] for start in range(0, len(joined), size)]
+    whole = len(order) // size
+    shuffled = torch.randperm(whole, generator=generator).tolist()
+    return torch.cat([*(batches[at] for at in shuffled), *batches[whole:]])

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from specdl.data.columns import Strings
+from specdl.data.examples import Bad
 from specdl.data.images import Unreadable, inspect_image, read_packed, size_of, unpack
 from specdl.ir.dims import SymDim
 from specdl.ir.types import TensorType
@@ -19,13 +21,14 @@ class FileRecords:
         self,
         types: Mapping[str, TensorType],
         files: Mapping[str, Sequence[str]],
-        columns: Mapping[str, torch.Tensor],
+        columns: Mapping[str, torch.Tensor | Strings],
         *,
         parts: Mapping[str, torch.Tensor] | None = None,
         classes: Mapping[str, tuple[str, ...]] | None = None,
+        bad: Sequence[Bad] = (),
     ) -> None:
         self._types, self._files, self._columns = types, files, columns
-        self.parts, self.classes = parts, classes or {}
+        self.parts, self.classes, self.bad = parts, classes or {}, bad
         self._kept: dict[int, dict[str, torch.Tensor]] = {}
         self._room = 0
 
@@ -43,9 +46,13 @@ class FileRecords:
                 self._room -= size
                 self._kept[position] = packed
         return {
-            name: unpack(packed[name], type) if name in packed else self._columns[name][position]
+            name: unpack(packed[name], type) if name in packed else self._at_hand(name, position)
             for name, type in self._types.items()
         }
+
+    def _at_hand(self, name: str, position: int) -> Any:
+        column = self._columns[name]
+        return column.row(position) if isinstance(column, Strings) else column[position]
 
     def keep(self, room: int) -> None:
         """Keeps decoded images from now on, as long as they take no more bytes than that."""
@@ -78,8 +85,14 @@ class FileRecords:
         return str(error) if path == self.name(position) else f"its {field} `{path}` {error}"
 
     def column(self, field: str) -> torch.Tensor | None:
-        """All values of a field that is at hand."""
-        return self._columns.get(field)
+        """All numbers of a field that is at hand."""
+        found = self._columns.get(field)
+        return found if isinstance(found, torch.Tensor) else None
+
+    def texts(self, field: str) -> Sequence[str] | None:
+        """All texts of a field that is at hand."""
+        found = self._columns.get(field)
+        return found.values if isinstance(found, Strings) else None
 
     def _compare(self, found: Mapping[str, torch.Tensor]) -> None:
         """Sizes with one name are one size: an image and its mask. Raises `Unreadable`."""

@@ -85,11 +85,15 @@ def _lists(value: Any) -> Any:
 
 
 def elaborate(
-    elaborator: Elaborator, fields: Mapping[str, TensorType] | None = None, measured: Collection[str] = ()
+    elaborator: Elaborator,
+    fields: Mapping[str, TensorType] | None = None,
+    measured: Collection[str] = (),
+    texts: Collection[str] = (),
 ) -> Program | None:
     """The program of a spec, or None after mistakes.
 
-    `fields` are the types of a batch's fields, where known; `measured` names the values that metrics read.
+    `fields` are the types of a batch's fields, where known; `measured` names the values that metrics read; `texts` the
+    fields of text, which no network takes.
     """
     spec, diagnostics = elaborator.spec, elaborator.diagnostics
     networks = Models(elaborator).all()
@@ -106,7 +110,7 @@ def elaborate(
 
         made = Steps(elaborator, networks, fields or {}, measured)
         if spec.steps is None:
-            steps = _supervised(made, networks, fields)
+            steps = _supervised(made, networks, fields, texts)
         elif fields is not None and whole:
             steps = made.all(spec.steps)
         if spec.sample is not None and whole:
@@ -137,7 +141,7 @@ def elaborate(
 
 
 def _supervised(
-    made: Steps, networks: Mapping[str, Network], fields: Mapping[str, TensorType] | None
+    made: Steps, networks: Mapping[str, Network], fields: Mapping[str, TensorType] | None, texts: Collection[str]
 ) -> tuple[Step, ...]:
     """The step that `loss` and `losses` are short for; none where there are none, or after a mistake."""
     spec, diagnostics = made.spec, made.diagnostics
@@ -150,7 +154,7 @@ def _supervised(
         return ()
     for network in networks.values():
         if fields is not None:
-            _check_fields(spec, network, fields, diagnostics)
+            _check_fields(spec, network, fields, texts, diagnostics)
         return made.supervised(network, fields is not None)
     return ()
 
@@ -177,14 +181,24 @@ def _root(spec: Spec) -> FunctionDraft:
     return FunctionDraft(spec.name, spec.name, "network", spec.spans.key("layers"))
 
 
-def _check_fields(spec: Spec, network: Network, fields: Mapping[str, TensorType], diagnostics: Diagnostics) -> None:
+def _check_fields(
+    spec: Spec, network: Network, fields: Mapping[str, TensorType], texts: Collection[str], diagnostics: Diagnostics
+) -> None:
     """Each input of the network takes the field of its name; their types must agree."""
     for value in network.draft.inputs:
         span = network.spec.spans.child("inputs").key(value.name)
         given = fields.get(value.name)
         if given is None and value.optional:
             continue
-        if given is None:
+        if given is None and value.name in texts:
+            diagnostics.add(
+                "E0313",
+                f"the field `{value.name}` of the data is text, which no network takes",
+                span,
+                help=f"make numbers of it: `data: {{transforms: [{value.name} = tokenize({value.name}): characters]}}`",
+                notes=[Note("the data source is here", spec.spans.at("data"))],
+            )
+        elif given is None:
             listing = ", ".join(f"`{name}`" for name in fields)
             diagnostics.add(
                 "E0313",
@@ -192,6 +206,15 @@ def _check_fields(spec: Spec, network: Network, fields: Mapping[str, TensorType]
                 span,
                 help=did_you_mean(value.name, fields) or f"its fields are {listing}",
                 notes=[Note("the data source is here", spec.spans.at("data"))],
+            )
+        elif (most := _too_long(given, value.type)) is not None:
+            name, most_known = most
+            diagnostics.add(
+                "E0204",
+                f"the input `{value.name}` takes at most {most_known:,} ({name}), but the data gives {given}",
+                network.spec.spans.at("inputs", value.name),
+                notes=[Note("the data source is here", spec.spans.at("data"))],
+                help=f"cut its texts (`tokenize(…): {{max_length: {most_known}}}`), or raise the bound under `sizes`",
             )
         elif given.dtype != value.type.dtype or not _fits(given, value.type):
             help = "change the input, or transform the data (`data: {transforms: [...]}`)"
@@ -207,6 +230,14 @@ def _check_fields(spec: Spec, network: Network, fields: Mapping[str, TensorType]
                 notes=[Note("the data source is here", spec.spans.at("data"))],
                 help=help,
             )
+
+
+def _too_long(given: TensorType, wanted: TensorType) -> tuple[Dim, int] | None:
+    """The bounded length of an input that a field of any length passes, or may pass."""
+    if given.rank != wanted.rank or given.dtype != wanted.dtype or not wanted.ragged:
+        return None
+    bound, length = extent(wanted.shape[1])[1], extent(given.shape[1])[1]
+    return (wanted.shape[1], int(bound)) if length > bound else None
 
 
 def _fits(given: TensorType, wanted: TensorType) -> bool:

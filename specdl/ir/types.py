@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from specdl.ir.dims import BATCH, Dim, SymDim, evaluate, multiple, product
 
 DType = Literal["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
 DTYPES: tuple[str, ...] = get_args(DType)
+
+STRING = cast(DType, "string")
+"""What a field of texts is typed with until a tokenizer makes numbers of it: of no tensor, and known to no operator."""
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
@@ -41,6 +44,20 @@ class TensorType:
     def floating(self) -> bool:
         """Whether the dtype is a floating-point one."""
         return self.dtype in _FLOATS
+
+    @property
+    def text(self) -> bool:
+        """Whether it is no tensor's type, but that of a field of texts."""
+        return self.dtype == STRING
+
+    @property
+    def ragged(self) -> bool:
+        """Whether it differs in length from example to example, `[N, T]` or `[N, T, 8]`: a batch is padded.
+
+        Images `[N, 3, H, W]` and masks `[N, H, W]` are not of this kind.
+        """
+        own = self.shape[1:]
+        return bool(own) and isinstance(own[0], SymDim) and all(isinstance(size, int) for size in own[1:])
 
     def with_shape(self, *shape: Dim) -> TensorType:
         """The same dtype with another shape."""
@@ -129,6 +146,7 @@ def substitute(type: TensorType, sizes: Mapping[str, Dim]) -> TensorType:
 __all__ = [
     "BATCH",
     "DTYPES",
+    "STRING",
     "DType",
     "Dim",
     "ShapeMismatch",

@@ -286,7 +286,88 @@ class KlDiv(_Elementwise):
         return (f"reduction={self.reduction!r}", *log_target)
 
 
+class _Contrastive(Loss):
+    """A loss between vectors of pairs: each should be nearer to its own partner than to those of the batch."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("anchor", "positive")
+    function: ClassVar[str] = "cross_entropy"
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        anchor, positive = types
+        require_floating(anchor)
+        if anchor.rank != 2:
+            raise TypeRuleError(f"expects one vector an example, [N, D], got {anchor}", input=0)
+        if positive != anchor:
+            raise TypeRuleError(f"expects vectors like the first ones, {anchor}, got {positive}", input=1, against=0)
+        return (TensorType((), anchor.dtype),)
+
+    def scores(self, anchor: str, positive: str) -> str:
+        """The similarities of all pairs as text, those of an anchor in its row."""
+        raise NotImplementedError
+
+    def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
+        first, second = arguments
+        place = f"torch.arange(len({first}), device={first}.device)"
+        found = f"F.cross_entropy({self.scores(first, second)}, {place})"
+        return f"({found} + F.cross_entropy({self.scores(second, first)}, {place})) / 2" if self._both() else found
+
+    def _both(self) -> bool:
+        """Whether each partner looks for its anchor too."""
+        return False
+
+
+class MultipleNegativesRanking(_Contrastive):
+    """Softmax over the batch of scale · cos(anchor, positive): the partners of the others are the wrong answers.
+
+    Shapes: two `[N, D]`. As `sentence-transformers` trains on pairs that belong together (Henderson and others, 2017).
+    """
+
+    operator: ClassVar[str] = "multiple_negatives_ranking"
+    reference: ClassVar[str] = "https://arxiv.org/abs/1705.00652"
+
+    scale: Positive = Field(default=20.0, description="What the cosines are multiplied by.")
+    symmetric: bool = Field(default=False, description="Whether each partner looks for its anchor too; the mean then.")
+
+    def scores(self, anchor: str, positive: str) -> str:
+        return f"{self.scale!r} * F.normalize({anchor}, dim=-1) @ F.normalize({positive}, dim=-1).T"
+
+    def _both(self) -> bool:
+        return self.symmetric
+
+
+class InfoNce(_Contrastive):
+    """Softmax over the batch of cos(anchor, positive) / temperature, in both directions, as CLIP is trained.
+
+    Shapes: two `[N, D]`. Van den Oord and others (2018), with the batch as negatives.
+    """
+
+    operator: ClassVar[str] = "info_nce"
+    reference: ClassVar[str] = "https://arxiv.org/abs/1807.03748"
+
+    temperature: Positive = Field(default=0.07, description="What the cosines are divided by.")
+    symmetric: bool = Field(default=True, description="Whether each partner looks for its anchor too; the mean then.")
+
+    def scores(self, anchor: str, positive: str) -> str:
+        return f"F.normalize({anchor}, dim=-1) @ F.normalize({positive}, dim=-1).T / {self.temperature!r}"
+
+    def _both(self) -> bool:
+        return self.symmetric
+
+
 LOSSES: dict[str, type[Loss]] = {
-    loss.operator: loss for loss in (CrossEntropy, Nll, Mse, L1, SmoothL1, Huber, Bce, BceWithLogits, KlDiv)
+    loss.operator: loss
+    for loss in (
+        CrossEntropy,
+        Nll,
+        Mse,
+        L1,
+        SmoothL1,
+        Huber,
+        Bce,
+        BceWithLogits,
+        KlDiv,
+        MultipleNegativesRanking,
+        InfoNce,
+    )
 }
 """Losses by their name in a spec."""

@@ -47,7 +47,9 @@ def _without_classes(prediction: TensorType, target: TensorType) -> int | None:
 class _Classification(Metric):
     """A metric of scores `[N, C, ...]` (or one score an example, for two classes) and labels `[N, ...]`."""
 
-    ignore_index: int | None = Field(default=None, description="A label that is left out (padding).")
+    ignore_index: int | None = Field(
+        default=-100, description="A label that is left out (padding): -100, as losses have it, unless given."
+    )
     threshold: float = Field(
         default=0.0,
         description="The single score of two classes above which it is yes: 0 for logits, 0.5 after sigmoid.",
@@ -205,7 +207,9 @@ class Perplexity(Metric):
     better: ClassVar[Literal["max", "min"]] = "min"
     reference: ClassVar[str] = _PAGE.format("text/perplexity")
 
-    ignore_index: int | None = Field(default=None, description="A token that is left out (padding).")
+    ignore_index: int | None = Field(
+        default=-100, description="A token that is left out (padding): -100, as losses have it, unless given."
+    )
 
     def check(self, prediction: TensorType, target: TensorType) -> None:
         if prediction.rank != 3 or prediction.shape[:2] != target.shape:
@@ -217,7 +221,52 @@ class Perplexity(Metric):
         return Implementation(ignore_index=self.ignore_index)
 
 
+class Bleu(Metric):
+    """How many runs of up to `n_gram` tokens are those of the target, of all texts together.
+
+    It takes scores `[N, T, C]`, of which the likeliest tokens count, or tokens `[N, T]`, and compares the numbers of
+    tokens, not words. Where a decoder saw the right tokens before each place (teacher forcing), the value is higher
+    than that of texts it writes by itself.
+    """
+
+    name: ClassVar[str] = "bleu"
+    main: ClassVar[str | None] = "n_gram"
+    reference: ClassVar[str] = _PAGE.format("text/bleu_score")
+
+    n_gram: int = Field(default=4, ge=1, le=8, description="The longest run.")
+    smooth: bool = Field(default=False, description="Whether one is added to the counts of runs of two and more.")
+    ignore_index: int | None = Field(
+        default=-100, description="A token that is left out (padding): -100, as losses have it, unless given."
+    )
+
+    def check(self, prediction: TensorType, target: TensorType) -> None:
+        scores = prediction.floating and prediction.rank == 3 and prediction.shape[:2] == target.shape
+        tokens = not prediction.floating and prediction.rank == 2 and prediction.shape == target.shape
+        if not (scores or tokens):
+            raise TypeRuleError(
+                f"expects scores [N, T, C], or tokens [N, T], and tokens [N, T], got {prediction} and {target}"
+            )
+
+    def make(self, prediction: TensorType, target: TensorType) -> Any:
+        from torchmetrics.text import BLEUScore
+
+        def adapt(found: Any, wanted: Any) -> tuple[list[str], list[list[str]]]:
+            found = found.argmax(-1) if found.is_floating_point() else found
+            pairs = [
+                (row[kept], other[kept]) for row, other, kept in zip(found, wanted, wanted != ignored, strict=True)
+            ]
+            return [_words(row) for row, _ in pairs], [[_words(other)] for _, other in pairs]
+
+        ignored = self.ignore_index
+        return _Adapted(BLEUScore(n_gram=self.n_gram, smooth=self.smooth), adapt)
+
+
+def _words(tokens: Any) -> str:
+    """Numbers of tokens as words of a text."""
+    return " ".join(map(str, tokens.tolist()))
+
+
 METRICS: dict[str, type[Metric]] = {
-    metric.name: metric for metric in (Accuracy, Precision, Recall, F1, Mae, Mse, R2, Perplexity)
+    metric.name: metric for metric in (Accuracy, Precision, Recall, F1, Mae, Mse, R2, Perplexity, Bleu)
 }
 """Metrics by their name in a spec."""

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from specdl.data.fields import FieldSpec
+from specdl.data.fields import FieldSpec, companions
 from specdl.data.paths import located
 from specdl.data.sources import SOURCES, Described, Source, Torchvision
-from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS, Transform
 from specdl.diagnostics import Diagnostics, Span, did_you_mean
 from specdl.ir.types import TensorType
 from specdl.ops.base import TypeRuleError
 from specdl.source import SpanTree
-from specdl.spec.declared import Section, instance, is_mapping, listing, named
-from specdl.spec.entries import Entry, parse_entry
-from specdl.spec.validate import repair, show, validate
+from specdl.spec.chain import Chain, TransformEntry, When, folders
+from specdl.spec.declared import Section, is_mapping, listing, named
+from specdl.spec.validate import repair, validate
 
 
 class Split(Section):
@@ -48,9 +46,19 @@ class Split(Section):
 class Sampler(Section):
     """In which proportion training sees the examples."""
 
-    weighted: str = Field(
-        description="An integer field: its classes are drawn equally often, with replacement, however many have them."
+    weighted: str | None = Field(
+        default=None,
+        description="An integer field: its classes are drawn equally often, with replacement, however many have them.",
     )
+    bucket: str | None = Field(
+        default=None, description="A field that differs in length: examples of about one length share a batch."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Sampler:
+        if (self.weighted is None) == (self.bucket is None):
+            raise PydanticCustomError("sampler", "`sampler` takes either `weighted` or `bucket`")
+        return self
 
 
 USUAL_SKIP = 0.01
@@ -140,33 +148,17 @@ class DataSection(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class When:
-    """A transform's evaluated `when`: whether it runs while training, and whether it does in evaluation."""
-
-    training: bool
-    evaluation: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TransformEntry:
-    """A transform with the fields that it reads and writes."""
-
-    transform: Transform
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    when: When
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
 class Data:
     """Where examples come from.
 
     `raw` are the source's own fields, `fields` those of a batch behind the transforms, `training_fields` those
-    behind the batch transforms too. `paths` are the files and folders that the section names, absolute, by where
-    they stand in the spec (or, where a source is named with its defaults alone, all its arguments). `given_split`
-    says whether the spec has a `split`; `on_bad` is the share of examples that may be skipped; `sampler` the field
-    whose classes are drawn equally often.
+    behind the batch transforms too. `brought` are those of `fields` that come with padding (`words_mask`,
+    `words_length`). `texts` are the fields of text that no transform made numbers of, which no network
+    takes; `vocabularies` say, for each field of tokens, which of the `transforms` made them. `paths` are the files and
+    folders that the section names, absolute, by where they stand in the spec (or, where a source is named with its
+    defaults alone, all its arguments). `given_split` says whether the spec has a `split`; `on_bad` is the share of
+    examples that may be skipped; `sampler` the field whose classes are drawn equally often, `bucket` the one whose
+    lengths decide which examples share a batch.
     """
 
     source: Source
@@ -180,10 +172,21 @@ class Data:
     in_memory: bool | None = None
     on_bad: float = 0.0
     sampler: str | None = None
+    bucket: str | None = None
+    brought: Mapping[str, TensorType] = field(default_factory=dict)
+    texts: Mapping[str, TensorType] = field(default_factory=dict)
+    vocabularies: Mapping[str, int] = field(default_factory=dict)
     given_split: bool = False
     batch_transforms: tuple[TransformEntry, ...] = ()
     training_fields: Mapping[str, TensorType] = field(default_factory=dict)
     paths: Mapping[tuple[Any, ...], Any] = field(default_factory=dict)
+
+    @property
+    def paddings(self) -> dict[str, int | float]:
+        """The fields that a batch is padded in, with what fills them up where the source gives them."""
+        wanted = self.source.wanted
+        own = {name: type for name, type in self.fields.items() if name not in self.brought}
+        return {name: wanted[name].padding if name in wanted else 0 for name, type in own.items() if type.ragged}
 
 
 def parse_data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | None:
@@ -210,32 +213,38 @@ def parse_data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | 
         return None
     raw = dict(source.fields())
     split = _split(section.split, source, raw, spans.child("split"), diagnostics)
-    sampler = None if section.sampler is None else section.sampler.weighted
-    _check_class(sampler, raw, "weighted", spans.at("sampler", "weighted"), diagnostics)
+    source = source.with_shares(split.shares())
+    sampler = section.sampler or Sampler.model_construct()
+    _check_class(sampler.weighted, raw, "weighted", spans.at("sampler", "weighted"), diagnostics)
     counts = {name: len(names) for name in raw if (names := source.classes(name)) is not None}
-    chain = _Chain(raw, counts, diagnostics)
+    chain = Chain(raw, counts, diagnostics)
     chain.entries(section.transforms, spans.child("transforms"))
     chain.compare()
-    fields = dict(chain.types[False])
-    batch = _Chain(fields, counts, diagnostics)
+    behind = chain.types[False]
+    chain.check_sampler(sampler.weighted, sampler.bucket, spans.child("sampler"))
+    fields = {name: type for name, type in behind.items() if not type.text}
+    batch = Chain(fields, counts, diagnostics)
     batch.entries(section.batch_transforms, spans.child("batch_transforms"), batch=True)
-    paths = _paths(source, section.source, wanted)
     return Data(
         source=source,
         batch_size=section.batch_size,
         split=split,
         transforms=tuple(chain.found),
         raw=raw,
-        fields=fields,
+        fields={**fields, **companions(fields)},
+        brought=companions(fields),
         span=spans.span,
         workers=section.workers,
         in_memory=section.in_memory,
         on_bad=section.on_bad,
-        sampler=sampler,
+        sampler=sampler.weighted,
+        bucket=sampler.bucket,
+        texts={name: type for name, type in behind.items() if type.text},
+        vocabularies=chain.vocabularies,
         given_split=section.split is not None,
         batch_transforms=tuple(batch.found),
-        training_fields=batch.types[True],
-        paths=paths,
+        training_fields={**batch.types[True], **companions(batch.types[True])},
+        paths={**_paths(source, section.source, wanted), **chain.paths},
     )
 
 
@@ -275,16 +284,6 @@ def _paths(source: Source, written: Any, wanted: Mapping[str, FieldSpec]) -> dic
     return found
 
 
-def folders(cls: type[BaseModel], spans: SpanTree) -> dict[str, str]:
-    """For each argument the folder that a path in it is relative to: the one of the file in which it stands."""
-    return {name: _folder(spans.at(name)) for name in cls.model_fields}
-
-
-def _folder(span: Span) -> str:
-    """A value from the command line is relative to where the command runs."""
-    return "" if span.file.startswith("<") else os.path.dirname(span.file)
-
-
 def _wanted(fields: Mapping[str, Any], spans: SpanTree, diagnostics: Diagnostics) -> dict[str, FieldSpec] | None:
     """The fields that the section declares, or None after a mistake."""
     found: dict[str, FieldSpec] = {}
@@ -297,6 +296,8 @@ def _wanted(fields: Mapping[str, Any], spans: SpanTree, diagnostics: Diagnostics
             continue
         if isinstance(item, list):
             item, tree = {"shape": item}, SpanTree(tree.span, {"shape": tree.span}, {"shape": tree})
+        elif isinstance(item, str):
+            item, tree = {"shape": [], "dtype": item}, SpanTree(tree.span, {"dtype": tree.span}, {"dtype": tree})
         if is_mapping(item, tree, name, diagnostics):
             field = validate(
                 FieldSpec, item, tree, diagnostics, what=name, code="E0501", context=folders(FieldSpec, tree)
@@ -331,126 +332,6 @@ def _check_class(
 
 def _is_class(type: TensorType | None) -> bool:
     return type is not None and type.rank == 1 and not type.floating
-
-
-class _Chain:
-    """Entries of transforms one after another, and the types of all fields behind them in training and evaluation."""
-
-    def __init__(self, fields: Mapping[str, TensorType], counts: Mapping[str, int], diagnostics: Diagnostics) -> None:
-        self.counts = counts
-        self.types = {True: dict(fields), False: dict(fields)}
-        self.found: list[TransformEntry] = []
-        self.writer: dict[str, TransformEntry] = {}
-        self.diagnostics = diagnostics
-
-    def entries(self, items: list[Any], spans: SpanTree, *, batch: bool = False) -> None:
-        """Adds a list of entries."""
-        for position, item in enumerate(items):
-            entry = parse_entry(item, spans.child(position), self.diagnostics)
-            if entry is not None:
-                self.entry(entry, batch)
-
-    def entry(self, entry: Entry, batch: bool) -> None:
-        """Adds one entry; writes the types behind it."""
-        name = entry.operator.value
-        table = TRANSFORMS | BATCH_TRANSFORMS if batch else TRANSFORMS
-        if name in BATCH_TRANSFORMS and not batch:
-            help = "put it under `batch_transforms`, which run on whole batches in training"
-            self.diagnostics.add("E0503", f"`{name}` mixes the examples of a batch", entry.operator.span, help=help)
-            return
-        transform = instance(
-            name, entry.arguments, entry.operator.span, entry.spans, table, "transform", self.diagnostics, folders
-        )
-        if transform is None:
-            return
-        if not entry.inputs or not entry.targets:
-            self.diagnostics.add(
-                "E0503",
-                f"`{name}` needs the fields that it reads and those that it writes",
-                entry.span,
-                help=f"write `image = {name}(image)`",
-            )
-            return
-        when = When(True, False) if batch else self.when(entry)
-        if when is None or not (when.training or when.evaluation):
-            return
-        inputs, outputs = tuple(str(item.value) for item in entry.inputs), tuple(item.value for item in entry.targets)
-        transform = transform.with_classes([self.counts.get(field) for field in inputs])
-        parsed = TransformEntry(transform, inputs, outputs, when, entry.span)
-        before = len(self.diagnostics.items)
-        for training in (True, False):
-            if (when.training if training else when.evaluation) and len(self.diagnostics.items) == before:
-                self.infer(parsed, entry, training)
-        if len(self.diagnostics.items) == before:
-            self.found.append(parsed)
-            self.writer.update(dict.fromkeys(outputs, parsed))
-
-    def when(self, entry: Entry) -> When | None:
-        """The modes in which an entry runs; None after a mistake."""
-        when = entry.when if isinstance(entry.when, When) else When(entry.when, entry.when)
-        modes: tuple[Any, ...] = (when.training, when.evaluation)  # any value, until it is checked here
-        for value in modes:
-            if not isinstance(value, bool):
-                self.diagnostics.add(
-                    "E0503",
-                    f"`when` of a transform is true or false, or asks for `$(training)`, got {show(value)}",
-                    entry.when_spans.span if entry.when_spans is not None else entry.span,
-                )
-                return None
-        return when
-
-    def infer(self, parsed: TransformEntry, entry: Entry, training: bool) -> None:
-        """Writes the types behind an entry in one mode, or records why it can't be."""
-        fields, diagnostics, name = self.types[training], self.diagnostics, entry.operator.value
-        assert entry.inputs is not None
-        for argument in entry.inputs:
-            if argument.value not in fields:
-                diagnostics.add(
-                    "E0503",
-                    f"there is no field `{argument.value}`",
-                    argument.span,
-                    help=did_you_mean(str(argument.value), fields) or listing("fields", list(fields)),
-                )
-                return
-        chain = (parsed.transform,) if training else parsed.transform.evaluation()
-        types = tuple(fields[field] for field in parsed.inputs)
-        try:
-            for transform in chain:
-                types = transform.infer_fields(types)
-        except TypeRuleError as error:
-            place = entry.inputs[error.input or 0].span
-            if error.argument is not None:
-                place = entry.spans.at(error.argument)
-            diagnostics.add("E0504", f"`{name}` {error.message}", place, help=error.help)
-            return
-        if len(types) != len(parsed.outputs):
-            message = (
-                f"`{name}` gives {_count(len(types), 'field')}, but {_count(len(parsed.outputs), 'name')} to write"
-            )
-            help = f"write `{', '.join(parsed.inputs)} = {name}({', '.join(parsed.inputs)})`"
-            diagnostics.add("E0503", message, entry.span, help=help if len(types) == len(parsed.inputs) else None)
-            return
-        fields.update(zip(parsed.outputs, types, strict=True))
-
-    def compare(self) -> None:
-        """Records the fields whose types differ between training and evaluation."""
-        training, evaluation = self.types[True], self.types[False]
-        for name in dict.fromkeys((*training, *evaluation)):
-            types = training.get(name), evaluation.get(name)
-            if types[0] == types[1]:
-                continue
-            before, after = ("missing" if type is None else str(type) for type in types)
-            self.diagnostics.add(
-                "E0504",
-                f"behind the transforms `{name}` is {before} in training, but {after} in evaluation",
-                self.writer[name].span,
-                help="transform it in evaluation too: leave `when` out (a random crop takes the centre there), or add "
-                "an entry with `when: $(not training)`",
-            )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 __all__ = ["Data", "DataSection", "Split", "TransformEntry", "When", "parse_data"]

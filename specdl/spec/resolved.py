@@ -37,6 +37,9 @@ def _put(data: Any, place: tuple[Any, ...], value: Any) -> Any:
     if not place:
         return value
     step, *rest = place
+    if isinstance(data, list):
+        return [_put(item, tuple(rest), value) if at == step else item for at, item in enumerate(data)]
+    data = data if isinstance(data, dict) else {}
     return {**data, step: _put(data.get(step, {}), tuple(rest), value)}
 
 

@@ -17,9 +17,11 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from specdl.data.fields import FieldSpec
+from specdl.data.fields import FIELD_TYPES, FieldSpec
 from specdl.data.sources import SOURCES
-from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS
+from specdl.data.tokenizers import TOKENIZERS
+from specdl.data.transforms import ANY_TRANSFORMS, TRANSFORMS
+from specdl.data.transforms.text import Tokenize
 from specdl.ir.types import DTYPES
 from specdl.objectives.losses import LOSSES
 from specdl.objectives.metrics import METRICS
@@ -468,16 +470,28 @@ def _data(definitions: Schema) -> Schema:
     sets = SOURCES["torchvision"].model_json_schema()["properties"]["name"]["enum"]
     source["anyOf"].insert(-2, {"enum": [f"torchvision:{name}" for name in sets]})
     parts["source"] |= source
-    for key, table in (("transforms", TRANSFORMS), ("batch_transforms", TRANSFORMS | BATCH_TRANSFORMS)):
+    for key, table in (("transforms", TRANSFORMS), ("batch_transforms", ANY_TRANSFORMS)):
         parts[key] = {**_described(parts[key]), **_entries(key.removesuffix("s"), table, definitions)}
+    _tokenize(definitions[f"transform.{Tokenize.name}"], definitions)
     field = _mapping(FieldSpec)
     shape = {key: value for key, value in field["properties"]["shape"].items() if key not in _NOTES}
     parts["fields"] = {
         **_described(parts["fields"]),
         "type": "object",
-        "additionalProperties": _union([{**field, "type": "object"}, shape]),
+        "additionalProperties": {"anyOf": [{**field, "type": "object"}, shape, {"enum": list(FIELD_TYPES)}]},
     }
     return found
+
+
+def _tokenize(schema: Schema, definitions: Schema) -> None:
+    """Puts the tokenizers into the arguments of `tokenize`: there, or alone in the place of its arguments."""
+    chosen = _chosen("tokenizer", TOKENIZERS, definitions)
+    chosen["anyOf"].insert(-1, {"type": "string", "pattern": r"\.json$"})
+    definitions["tokenizer"] = chosen
+    mapping = _mapping(Tokenize)
+    described = {key: text for key, text in mapping["properties"]["tokenizer"].items() if "escription" in key}
+    mapping["properties"]["tokenizer"] = {**described, "$ref": "#/definitions/tokenizer"}
+    schema["anyOf"] = [mapping, {"$ref": "#/definitions/tokenizer"}]
 
 
 def _mapping(cls: type[BaseModel]) -> Schema:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
-from specdl.data.examples import Records, Stacked
+from specdl.data.columns import one
+from specdl.data.examples import Bad, Records, Stacked
 from specdl.data.images import Unreadable
-from specdl.data.loading import Bad, each
+from specdl.data.loading import each
 from specdl.data.pipeline import EVALUATION, seed_of
 from specdl.diagnostics import Diagnostics
 from specdl.ir.types import TensorType
 from specdl.spec.data import Data
 from specdl.spec.recipe import Recipe
-from specdl.training.examples import check_opened, divide, open_pipeline, open_source
+from specdl.training.examples import Opened, check_opened, divide, open_loaded, open_pipeline, open_source
 from specdl.training.model import Model
+from specdl.training.text_report import TextReport, decoded_batch, text_reports
 
 CHANNELS = 8
 """A field with more channels than this has its mean and deviation told for all of them together."""
@@ -59,6 +62,8 @@ class DataReport:
     unreadable: tuple[Bad, ...]
     duplicates: tuple[Duplicates, ...]
     problems: tuple[str, ...]
+    texts: tuple[TextReport, ...] = ()
+    batch: Sequence[Mapping[str, str]] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -89,6 +94,8 @@ class DataReport:
                 for item in self.duplicates
             ],
             "problems": list(self.problems),
+            "texts": [item.as_json() for item in self.texts],
+            "batch": [dict(row) for row in self.batch],
         }
 
 
@@ -149,7 +156,8 @@ def report(
     Raises `SpecError` where there is no data to look at.
     """
     loaded = open_source(data)
-    steps = open_pipeline(data).evaluation
+    texts = isinstance(loaded, Stacked) and any(type.text for type in data.raw.values())
+    steps = () if texts else open_pipeline(data).evaluation
 
     def look(position: int) -> _Look | Bad:
         try:
@@ -179,6 +187,14 @@ def report(
         if tell is not None and (position + 1) % 100 == 0:
             tell(position + 1, len(loaded))
     parts, _ = divide(data, loaded, bad)
+    total = len(loaded) + len(loaded.bad)
+    opened: Opened | None = None
+    told: tuple[TextReport, ...] = ()
+    if texts and isinstance(loaded, Stacked):
+        opened = open_loaded(recipe, data, loaded)
+        told = text_reports(data, loaded, parts, opened)
+        _add_batches(numbers, opened, data)
+        bad = list(loaded.bad)
     classes = {**{name: names for name in data.raw if (names := data.source.classes(name))}, **loaded.classes}
     counts = {name: _counts(loaded, name, parts, classes.get(name)) for name in _class_fields(data, classes)}
     doubled = _duplicates(loaded, same, parts, counts, classes)
@@ -187,24 +203,44 @@ def report(
             source=data.source.name,
             parts={name: len(positions) for name, positions in parts.items()},
             fields={name: raw_numbers[name].report(type) for name, type in data.raw.items()},
-            behind={name: numbers[name].report(type) for name, type in data.fields.items()},
+            behind={name: _behind(numbers[name], name, type, data) for name, type in data.fields.items()},
             classes=counts,
             unreadable=tuple(bad),
             duplicates=doubled,
-            problems=tuple(_problems(model, data, classes, bad, len(loaded), doubled, counts)),
+            problems=tuple(_problems(model, data, classes, opened, bad, total, doubled, counts)),
+            texts=told,
+            batch=() if opened is None else decoded_batch(recipe, data, opened),
         ),
         loaded,
     )
 
 
+def _behind(statistics: _Statistics, name: str, type: TensorType, data: Data) -> FieldReport:
+    """A field behind the transforms. Numbers of tokens have no mean."""
+    found = statistics.report(type)
+    return replace(found, mean=[], std=[]) if name in data.vocabularies else found
+
+
+LOOKED = 200
+"""Batches of each part whose numbers are told, where batches are made of all examples."""
+
+
+def _add_batches(numbers: Mapping[str, _Statistics], opened: Opened, data: Data) -> None:
+    """Adds what is in batches of all parts: of fields that hold tokens only the sizes, since padding fills them up."""
+    for part in opened.examples.parts:
+        for batch in itertools.islice(opened.examples.batches(part, data.batch_size), LOOKED):
+            for name, tensor in batch.items():
+                lengths = batch.get(f"{name}_length") if f"{name}_length" in data.brought else None
+                for row, value in enumerate(tensor if name in numbers and name not in data.brought else ()):
+                    numbers[name].add(value if lengths is None else value[: int(lengths[row])])
+
+
 def example(loaded: Stacked | Records, position: int) -> dict[str, Any]:
     """One example as the source gives it, its fields with a batch axis of 1. Raises `Unreadable`."""
     if isinstance(loaded, Stacked):
-        return {name: tensor[position : position + 1] for name, tensor in loaded.fields.items()}
-    return {
-        name: value[None] if isinstance(value, torch.Tensor) else [value]
-        for name, value in loaded.get(position).items()
-    }
+        chosen = torch.tensor([position])
+        return {name: column.index_select(0, chosen) for name, column in loaded.fields.items()}
+    return {name: one(value) for name, value in loaded.get(position).items()}
 
 
 def name_of(loaded: Stacked | Records, position: int) -> str:
@@ -220,7 +256,8 @@ def _digest(value: Any) -> bytes:
 
 
 def _class_fields(data: Data, classes: Mapping[str, tuple[str, ...]]) -> list[str]:
-    return [name for name, type in data.raw.items() if name in classes or (type.rank == 1 and not type.floating)]
+    raw = {name: type for name, type in data.raw.items() if not type.text}
+    return [name for name, type in raw.items() if name in classes or (type.rank == 1 and not type.floating)]
 
 
 def _counts(
@@ -266,6 +303,7 @@ def _problems(
     model: Model,
     data: Data,
     classes: Mapping[str, tuple[str, ...]],
+    opened: Opened | None,
     bad: Sequence[Bad],
     count: int,
     doubled: Iterable[Duplicates],
@@ -273,7 +311,7 @@ def _problems(
 ) -> Iterable[str]:
     """What stands in the way of training, or makes its measures wrong, in sentences."""
     diagnostics = Diagnostics()
-    check_opened(model, data, classes, diagnostics)
+    check_opened(model, data, classes, {} if opened is None else opened.tokenizers, diagnostics)
     yield from (item.message for item in diagnostics.items)
     if len(bad) > count * data.on_bad:
         yield f"{len(bad):,} of {count:,} examples can't be read"

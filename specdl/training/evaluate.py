@@ -26,7 +26,7 @@ def evaluate(
     """
     recipe, data = require_data(model.recipe)
     device = pick_device(recipe.train.device)
-    examples = open_examples(recipe, data, device)
+    examples = open_examples(recipe, data, device, folder)
     if split not in examples.parts:
         known = ", ".join(f"`{part}`" for part in examples.parts)
         help = did_you_mean(split, examples.parts) or f"known: {known}"

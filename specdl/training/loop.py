@@ -39,6 +39,7 @@ from specdl.training.run_folder import new_run_folder, require_unused, write_ato
 from specdl.training.scoring import Scorer, total_loss
 from specdl.training.signals import StopSignals
 from specdl.training.state import Position, Run, pack, unpack
+from specdl.training.tokenizers import keep_tokenizers
 
 LOOK_EVERY = 50
 """Updates between two reports of the loss, and between two looks at it where a look makes the device wait."""
@@ -106,10 +107,10 @@ class _Loop:
         self.network_name = next(iter(model.program.networks))
         self.networks = {self.network_name: self.network}
 
-        self.opened = open_data(recipe, data, engine.device)
+        self.opened = open_data(recipe, data, engine.device, resume)
         self.examples = self.opened.examples
         diagnostics = Diagnostics()
-        check_opened(model, data, self.opened.classes, diagnostics)
+        check_opened(model, data, self.opened.classes, self.opened.tokenizers, diagnostics)
         diagnostics.raise_if_failed()
         self.batch_size = data.batch_size
         self.scorer = Scorer(
@@ -144,7 +145,8 @@ class _Loop:
         else:
             self.reports.describe(self.model.resolved_files(), self.settings, str(self.engine.device))
             if self.engine.rank == 0:
-                keep_inference(self.folder, inference_of(self.model, self.opened.classes))
+                keep_tokenizers(self.folder, require_data(self.recipe)[1], self.opened.tokenizers)
+                keep_inference(self.folder, inference_of(self.model, self.opened.classes, self.opened.tokenizers))
                 self._tell_skipped()
         self.reports.open(self.position.step)
         self._say_plan()

@@ -5,7 +5,7 @@ A file becomes an input as `data/inference.py` has it recorded, the same way for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,23 +13,18 @@ import torch
 
 from specdl.data.images import Unreadable
 from specdl.data.inference import Inference
+from specdl.data.text_inference import TextInference
 from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
 from specdl.training.evaluate import load_network
+from specdl.training.guesses import Guess, best
 from specdl.training.inference import inference_of, inference_of_onnx, inference_of_run
 from specdl.training.model import Model
+from specdl.training.predict_text import TextPredictor
 
 _BATCH = 64
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 """An input gives the last output."""
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """A class with its probability."""
-
-    label: str
-    probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +75,39 @@ class Predictor:
 
 def predict(model: Model, folder: Path, files: Sequence[str | Path], *, top: int = 3) -> list[Prediction]:
     """What the network of a run says about image files; see `Predictor`."""
-    return of_run(model, folder)(files, top=top)
+    predictor = of_run(model, folder)
+    if isinstance(predictor, TextPredictor):
+        raise SpecError([Diagnostic("E0607", "this network reads texts, not image files")])
+    return predictor(files, top=top)
 
 
-def of_run(model: Model, folder: Path) -> Predictor:
-    """The network of a run, at its best checkpoint. Raises `SpecError` where it isn't one of images."""
-    return Predictor(_in_torch(load_network(model, folder)), _require(inference_of_run(model, folder), model))
+def of_run(model: Model, folder: Path) -> Predictor | TextPredictor:
+    """The network of a run, at its best checkpoint. Raises `SpecError` where it is one of neither images nor texts."""
+    return _predictor(load_network(model, folder), inference_of_run(model, folder), model)
 
 
-def of_spec(model: Model, network: torch.nn.Module) -> Predictor:
-    """A network of a spec with the weights that it has. Raises `SpecError` where it isn't one of images."""
-    return Predictor(_in_torch(network.eval()), _require(inference_of(model), model))
+def of_spec(model: Model, network: torch.nn.Module) -> Predictor | TextPredictor:
+    """A network of a spec with its weights. Raises `SpecError` where it is one of neither images nor texts."""
+    return _predictor(network.eval(), inference_of(model), model)
 
 
-def of_onnx(path: str | Path) -> Predictor:
+def _predictor(
+    network: torch.nn.Module, inference: Inference | TextInference | None, model: Model
+) -> Predictor | TextPredictor:
+    found = _require(inference, model)
+    if isinstance(found, TextInference):
+        return TextPredictor(lambda inputs: _last(network, **inputs), found)
+    return Predictor(lambda batch: _last(network, batch), found)
+
+
+def _last(network: torch.nn.Module, *inputs: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        output = network(*inputs, **named)
+    found: torch.Tensor = output[-1] if isinstance(output, (tuple, list)) else output
+    return found
+
+
+def of_onnx(path: str | Path) -> Predictor | TextPredictor:
     """An ONNX file that `specdl export` wrote. Raises `SpecError` for another one."""
     import onnxruntime
 
@@ -106,64 +120,43 @@ def of_onnx(path: str | Path) -> Predictor:
         raise SpecError([Diagnostic("E0622", f"ONNX Runtime can't open `{path}`: {reason}")]) from error
     inference = inference_of_onnx(session.get_modelmeta().custom_metadata_map, path)
     names = [value.name for value in session.get_inputs()]
-    if names != [inference.input]:
-        message = f"`{path}` has the inputs {', '.join(names)}, its metadata says `{inference.input}`"
+    wanted = list(inference.inputs) if isinstance(inference, TextInference) else [inference.input]
+    if set(names) != set(wanted):
+        told = ", ".join(f"`{name}`" for name in wanted)
+        message = f"`{path}` has the inputs {', '.join(names)}, its metadata says {told}"
         raise SpecError([Diagnostic("E0621", message)])
 
-    def run(batch: torch.Tensor) -> torch.Tensor:
+    def run(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         try:
-            outputs = session.run(None, {inference.input: batch.numpy()})
+            outputs = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
         except Exception as error:
             raise SpecError([Diagnostic("E0622", f"ONNX Runtime can't run `{path}`: {error}")]) from error
         return torch.from_numpy(outputs[-1])
 
-    return Predictor(run, inference)
+    if isinstance(inference, TextInference):
+        return TextPredictor(run, inference)
+    name = inference.input
+    return Predictor(lambda batch: run({name: batch}), inference)
 
 
-def _in_torch(network: torch.nn.Module) -> Network:
-    def run(batch: torch.Tensor) -> torch.Tensor:
-        with torch.inference_mode():
-            output = network(batch)
-        found: torch.Tensor = output[-1] if isinstance(output, (tuple, list)) else output
-        return found
-
-    return run
-
-
-def _require(inference: Inference | None, model: Model) -> Inference:
+def _require(inference: Inference | TextInference | None, model: Model) -> Inference | TextInference:
     if inference is not None:
         return inference
     if model.recipe is None or model.recipe.data is None:
         help = "`data` says how a file becomes an input: its `fields`, `transforms` and classes"
         raise SpecError([Diagnostic("E0607", "`predict` needs a spec with `data`", help=help)])
-    inputs = ", ".join(f"`{name}`" for name in model.input_names)
+    inputs = ", ".join(f"`{name}`" for name in model.required_inputs)
+    if any(type.text for type in model.recipe.data.raw.values()):
+        message = f"`predict` makes inputs of texts alone, and not all of {inputs} come from some"
+        help = "a tokenizer that is made from data exists once it was trained: name the run's folder"
+        raise SpecError([Diagnostic("E0607", message, help=help)])
     raise SpecError([Diagnostic("E0607", f"`predict` reads one image file for one input, but the inputs are {inputs}")])
 
 
 def _prediction(file: str, output: torch.Tensor, inference: Inference, top: int) -> Prediction:
     if inference.kind != "classes":
         return Prediction(file, (), output)
-    if output.dim() != 1:
-        shape = ["N", *output.shape]
-        message = f"`predict` needs scores [N, classes], the network gives [{', '.join(map(str, shape))}]"
-        raise SpecError([Diagnostic("E0607", message)])
-    names = inference.classes
-    if names is not None and len(names) > len(output):
-        message = f"the network gives {len(output)} scores, but there are {len(names)} classes"
-        raise SpecError([Diagnostic("E0607", message)])
-    best = _probabilities(output).topk(min(top, len(output)))
-    guesses = [
-        Guess(names[at] if names is not None and at < len(names) else str(at), value)
-        for at, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    ]
-    return Prediction(file, tuple(guesses), output)
-
-
-def _probabilities(scores: torch.Tensor) -> torch.Tensor:
-    """Softmax of logits or log-probabilities; scores that are probabilities already stay."""
-    if bool((scores >= 0).all()) and torch.isclose(scores.sum(), scores.new_ones(()), atol=1e-4):
-        return scores
-    return scores.float().softmax(0)
+    return Prediction(file, best(output, inference.classes, top), output)
 
 
 def _read_all(files: Sequence[str | Path], inference: Inference) -> list[torch.Tensor]:

@@ -46,6 +46,11 @@ class Source(Declared):
             raise TypeRuleError(f"`{self.name}` knows its fields by itself", argument=name, help="leave `fields` out")
         return self._with(wanted)
 
+    @property
+    def wanted(self) -> Fields:
+        """The fields that the spec declares."""
+        return self._wanted
+
     def _with(self, wanted: Fields) -> Self:
         copy = self.model_copy()
         copy._wanted = wanted
@@ -54,6 +59,10 @@ class Source(Declared):
     def with_parts(self, column: str) -> Self:
         """The source with the column that says which part an example belongs to. Raises `TypeRuleError`."""
         raise TypeRuleError(f"`{self.name}` has no columns", help="`validation` and `test` hold out shares")
+
+    def with_shares(self, shares: Mapping[str, float]) -> Self:
+        """The source with the shares that are to be held out, for one that divides its examples itself."""
+        return self
 
     def fields(self) -> Mapping[str, TensorType]:
         """The fields of a batch, before transforms."""

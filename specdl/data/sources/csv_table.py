@@ -1,10 +1,10 @@
-"""A table of comma-separated values: paths of images, labels and numbers."""
+"""A table of comma-separated values: text, paths of images, labels and numbers."""
 
 from __future__ import annotations
 
 import csv
 import fnmatch
-import gzip
+import io
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field
 
-from specdl.data.examples import Records, Stacked
+from specdl.data.examples import Bad, Records, Stacked
 from specdl.data.fields import Fields, FieldSpec, known_names
 from specdl.data.images import is_image
 from specdl.data.paths import FilePath
 from specdl.data.sources.base import Source
 from specdl.data.sources.parts import positions
-from specdl.data.sources.problems import missing, unusable
+from specdl.data.sources.problems import unusable
+from specdl.data.sources.reading import not_utf8, read_bytes
 from specdl.data.sources.values import class_indices
 from specdl.diagnostics import did_you_mean
 from specdl.ir.dims import product
@@ -29,15 +30,18 @@ from specdl.ops.base import TypeRuleError
 if TYPE_CHECKING:
     import torch
 
+    from specdl.data.columns import Strings
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as text: the names of its columns, and its rows with their lines in the file."""
+    """A table as text: the names of its columns, its rows with their lines in the file, and the lines that are bad."""
 
     path: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     lines: tuple[int, ...]
+    bad: tuple[Bad, ...] = ()
 
     def find(self, column: str) -> int:
         """The position of a column. Raises `SpecError` where there is none."""
@@ -63,14 +67,16 @@ class Table:
 class Csv(Source):
     """Rows of a table with a header, one an example; `fields` says which columns make what.
 
-    A field `[3, H, W]` is an image whose path stands in its column; an int64 `[]` is a class, by number or by name;
-    other fields are numbers, from one column, from a list of them, from all that fit a pattern (`pixel*`) or from a
-    slice of their positions (`:-1`, all but the last). A position may stand for a name. Paths are relative to the
-    table. A file that ends in `.gz` is unpacked, one in `.tsv` is separated by tabs.
+    A field of `string` is the text of its column; a field `[3, H, W]` is an image whose path stands there; an int64
+    `[]` is a class, by number or by name; other fields are numbers, from one column, from a list of them, from all that
+    fit a pattern (`pixel*`) or from a slice of their positions (`:-1`, all but the last). A position may stand for a
+    name. Paths are relative to the table. A file that ends in `.gz` is unpacked, one in `.tsv` is separated by tabs
+    and has no quotes.
     """
 
     name: ClassVar[str] = "csv"
     main: ClassVar[str | None] = "file"
+    usual_delimiter: ClassVar[str] = ","
 
     file: FilePath = Field(description="The table.")
     delimiter: str | None = Field(
@@ -79,13 +85,17 @@ class Csv(Source):
     header: bool = Field(
         default=True, description="Whether the first row names the columns; without, they are called `0`, `1`, …"
     )
+    quotes: bool | None = Field(
+        default=None,
+        description='Whether `"` around a cell is no part of it, so that it may hold the delimiter; not with tabs.',
+    )
     root: FilePath | None = Field(default=None, description="What paths in the table are relative to.")
 
     def with_fields(self, wanted: Fields) -> Self:
         if not wanted:
             raise TypeRuleError(
                 f"`{self.name}` needs `fields`: what its columns are",
-                help="e.g. `fields: {image: [3, H, W], label: {shape: [], dtype: int64}}`",
+                help="e.g. `fields: {text: string, label: int64}`, or `image: [3, H, W]` for paths of images",
             )
         for name, field in wanted.items():
             _check_field(name, field)
@@ -103,14 +113,17 @@ class Csv(Source):
         return known_names(self._wanted.get(field))
 
     def load(self) -> Stacked | Records:
+        from specdl.data.columns import Strings
         from specdl.data.records import FileRecords
 
         table = self.table()
         files: dict[str, list[str]] = {}
-        columns: dict[str, torch.Tensor] = {}
+        columns: dict[str, torch.Tensor | Strings] = {}
         classes: dict[str, tuple[str, ...]] = {}
         for name, field in self._wanted.items():
-            if _from_files(field):
+            if field.type.text:
+                columns[name] = Strings(table.words(str(field.column or name)))
+            elif _from_files(field):
                 files[name] = self._paths(table, name, field)
             elif field.is_class:
                 columns[name], names = class_indices(
@@ -124,16 +137,14 @@ class Csv(Source):
                 columns[name] = _numbers(table, name, field)
         parts = None if self._part_column is None else positions(table.words(self._part_column), self._part_column)
         if not files:
-            return Stacked(columns, parts, classes)
-        return FileRecords(self.fields(), files, columns, parts=parts, classes=classes)
+            return Stacked(columns, parts, classes, table.bad)
+        return FileRecords(self.fields(), files, columns, parts=parts, classes=classes, bad=table.bad)
 
     def table(self) -> Table:
         """Reads the file. Raises `SpecError` where it isn't a table."""
         try:
             rows = list(self._read())
-        except FileNotFoundError as error:
-            raise missing(self.file, "table") from error
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        except csv.Error as error:
             raise unusable(f"`{self.file}` can't be read as a table: {error}") from error
         if not rows:
             raise unusable(f"`{self.file}` is empty")
@@ -144,21 +155,35 @@ class Csv(Source):
         rows = rows[1:] if self.header else rows
         if not rows:
             raise unusable(f"`{self.file}` has a header and no rows")
-        for line, row in rows:
-            if len(row) != len(header):
-                message = f"line {line} of `{self.file}` has {len(row)} cells, the first one {len(header)}"
-                raise unusable(message, "is the `delimiter` right?" if len(header) == 1 else None)
-        return Table(self.file, header, tuple(row for _, row in rows), tuple(line for line, _ in rows))
+        bad = {line: reason for line, row in rows if (reason := _wrong(row, header)) is not None}
+        if len(bad) == len(rows):
+            reason = next(iter(bad.values()))
+            help = "is the `delimiter` right?" if len(header) == 1 else None
+            raise unusable(f"no row of `{self.file}` fits its first one: line {next(iter(bad))} {reason}", help)
+        good = [(line, row) for line, row in rows if line not in bad]
+        return Table(
+            self.file,
+            header,
+            tuple(row for _, row in good),
+            tuple(line for line, _ in good),
+            tuple(Bad(None, f"{self.file}:{line}", reason) for line, reason in bad.items()),
+        )
 
     def _read(self) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """The rows with the lines that they end in. What is no UTF-8 is kept in a form that `_wrong` finds."""
         _, ending = os.path.splitext(self.file.removesuffix(".gz"))
-        delimiter = self.delimiter or ("\t" if ending.lower() == ".tsv" else ",")
-        opener = gzip.open if self.file.endswith(".gz") else open
-        with opener(self.file, "rt", encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter)
+        delimiter = self.delimiter or ("\t" if ending.lower() == ".tsv" else self.usual_delimiter)
+        quotes = delimiter != "\t" if self.quotes is None else self.quotes
+        text = read_bytes(self.file).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+        limit = csv.field_size_limit(LONGEST)
+        try:
+            lines = io.StringIO(text, newline="")
+            reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE)
             for row in reader:
                 if row:
                     yield reader.line_num, tuple(row)
+        finally:
+            csv.field_size_limit(limit)
 
     def _paths(self, table: Table, name: str, field: FieldSpec) -> list[str]:
         folder = self.root or os.path.dirname(self.file)
@@ -168,6 +193,27 @@ class Csv(Source):
             if not word.strip():
                 raise unusable(f"line {line} of `{table.path}` has no path in the column `{column}`")
         return [os.path.normpath(os.path.join(folder, word.strip())) for word in words]
+
+
+LONGEST = 2**30
+"""Characters that a cell may have."""
+
+
+def _wrong(row: Sequence[str], header: Sequence[str]) -> str | None:
+    """Why a row can't be used."""
+    if len(row) != len(header):
+        return f"has {len(row)} cells, the first row {len(header)}"
+    for cell in row:
+        if not cell.isascii():
+            try:
+                cell.encode("utf-8")
+            except UnicodeEncodeError:
+                raw = cell.encode("utf-8", "surrogateescape")
+                try:
+                    raw.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    return not_utf8(error)
+    return None
 
 
 _NUMBER, _SLICE = re.compile(r"-?\d+\Z"), re.compile(r"(-?\d+)?:(-?\d+)?\Z")
@@ -186,6 +232,10 @@ def _from_files(field: FieldSpec) -> bool:
 
 def _check_field(name: str, field: FieldSpec) -> None:
     """Raises `TypeRuleError` for a field that a table can't hold."""
+    if field.type.text:
+        if field.shape or isinstance(field.column, tuple):
+            raise TypeRuleError(f"`{name}` is {field.type}: text is one cell, `[]`", argument=name)
+        return
     if _from_files(field):
         return
     size = product(field.type.shape[1:])

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from specdl.data.examples import Records, Stacked
+from specdl.data.examples import Bad, Records, Stacked
 from specdl.data.extras import require
 from specdl.data.fields import Fields, FieldSpec
 from specdl.data.images import Unreadable, is_image, to_tensor
@@ -119,6 +119,7 @@ class _Sets:
         import torch
 
         self._type = type
+        self.bad: Sequence[Bad] = ()
         self._examples = [(data, index) for data in sets.values() for index in range(len(data))]
         self._labels = torch.cat([torch.as_tensor(_labels(data)) for data in sets.values()]).to(torch.int64)
         self.parts: Mapping[str, torch.Tensor] | None = None
@@ -156,6 +157,9 @@ class _Sets:
     def column(self, field: str) -> Any:
         """The labels."""
         return self._labels if field == "label" else None
+
+    def texts(self, field: str) -> None:
+        """There is no text."""
 
 
 def _labels(data: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Transforms of examples by their names in a spec: torchvision's v2 names, and OpenCV's behind `cv2.`."""
+"""Transforms of examples by their names in a spec: torchvision's v2 names, those of text, OpenCV's behind `cv2.`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from specdl.data.transforms.colour import (
     RandomPerspective,
     RandomRotation,
 )
+from specdl.data.transforms.denoising import Denoise, ShiftRight, SpanCorruption
 from specdl.data.transforms.geometry import (
     CenterCrop,
     Pad,
@@ -23,9 +24,28 @@ from specdl.data.transforms.geometry import (
     RandomVerticalFlip,
     Resize,
 )
+from specdl.data.transforms.language import Blocks, MaskTokens, NextToken, Pack
 from specdl.data.transforms.mixing import Cutmix, Mixup
 from specdl.data.transforms.numbers import Binarize, Normalize, OneHot, ToDtype
 from specdl.data.transforms.opencv import OPENCV
+from specdl.data.transforms.sentences import NextSentence
+from specdl.data.transforms.text import Tokenize
+from specdl.data.transforms.word_vectors import Cbow, Cooccurrence, SkipGram
+
+_TEXT: tuple[type[Transform], ...] = (
+    Tokenize,
+    NextToken,
+    Blocks,
+    Pack,
+    MaskTokens,
+    NextSentence,
+    SpanCorruption,
+    Denoise,
+    ShiftRight,
+    SkipGram,
+    Cbow,
+    Cooccurrence,
+)
 
 _ALL: tuple[type[Transform], ...] = (
     Resize,
@@ -51,6 +71,7 @@ _ALL: tuple[type[Transform], ...] = (
     ToDtype,
     Binarize,
     OneHot,
+    *_TEXT,
     *OPENCV,
 )
 
@@ -58,6 +79,12 @@ TRANSFORMS: dict[str, type[Transform]] = {transform.name: transform for transfor
 """Transforms of one example, by their name in a spec."""
 
 BATCH_TRANSFORMS: dict[str, type[Transform]] = {transform.name: transform for transform in (Mixup, Cutmix)}
-"""Transforms of a batch, by their name in a spec; those of one example may stand among them."""
+"""Transforms of a batch, by their name in a spec."""
 
-__all__ = ["BATCH_TRANSFORMS", "TRANSFORMS", "RandomAffine", "RandomCrop", "Resize", "Transform"]
+ANY_TRANSFORMS: dict[str, type[Transform]] = {
+    **{transform.name: transform for transform in _ALL if transform not in _TEXT},
+    **BATCH_TRANSFORMS,
+}
+"""What may stand among transforms of a batch: those too that do the same to each example, but for those of text."""
+
+__all__ = ["ANY_TRANSFORMS", "BATCH_TRANSFORMS", "TRANSFORMS", "RandomAffine", "RandomCrop", "Resize", "Transform"]

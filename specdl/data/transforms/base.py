@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from specdl.ir.dims import Dim, symbol
 from specdl.ir.types import TensorType
 from specdl.objectives.base import Declared
 from specdl.ops.base import TypeRuleError
 
 if TYPE_CHECKING:
     import torch
+
+    from specdl.data.columns import Column
 
 PAGE = "https://docs.pytorch.org/vision/stable/generated/torchvision.transforms.v2.{}.html"
 """torchvision's page of a transform."""
@@ -25,6 +28,29 @@ class Transform(Declared):
 
     random: ClassVar[bool] = False
     """Whether it draws random numbers."""
+    strings: ClassVar[bool] = False
+    """Whether it takes fields of text."""
+    fewer: ClassVar[bool] = False
+    """Whether fewer names than it gives fields may be written: the last ones are then left out."""
+    objective: ClassVar[bool] = False
+    """Whether it only serves training (it makes targets, or blocks of a corpus), so that inference leaves it out."""
+    arranged: ClassVar[int] = 0
+    """How many columns it arranges the examples of a part into; 0 for a transform of single examples."""
+
+    def arranges(self) -> bool:
+        """Whether it makes other examples of all those of a part."""
+        return self.arranged > 0
+
+    def varies(self) -> bool:
+        """Whether it makes another batch of the same examples each time."""
+        return self.random
+
+    def arrange(self, fields: Sequence[Column]) -> tuple[Column, ...]:
+        """Makes other examples of all those of a part: blocks of a corpus, pairs. `apply` then takes batches of them.
+
+        Raises `ValueError` where there are too few.
+        """
+        raise NotImplementedError
 
     def with_classes(self, counts: Sequence[int | None]) -> Transform:
         """The transform with the number of classes that each of its fields counts, as far as that is known."""
@@ -68,6 +94,11 @@ class Transform(Declared):
         """The fields of a batch behind the transform: `change` of each, unless it says otherwise."""
         drawn = self.draw(fields[0], generator) if self.random else None
         return tuple(self.change(field, drawn) for field in fields)
+
+
+def fresh(number: int = 1, most: int | None = None) -> Dim:
+    """A size that no other field has, and at most so large: what a field's length becomes. The chain names it."""
+    return symbol(f"length{number}", None, most)
 
 
 def require_image(type: TensorType) -> TensorType:

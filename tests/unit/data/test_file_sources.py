@@ -195,7 +195,7 @@ class TestCsv:
     @pytest.mark.parametrize(
         ("rows", "words"),
         [
-            ([["image", "label"], ["a.png", "1"], ["b.png"]], "line 3 of"),
+            ([["image", "label"], ["a.png"], ["b.png", "1", "2"]], "no row of"),
             ([["image", "lable"], ["a.png", "1"]], "did you mean `lable`"),
             ([["image", "label"], ["a.png", ""]], "nothing in row 1"),
             ([["image", "label"], ["", "1"]], "line 2 of"),

@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
 from specdl.data.extras import require
-from specdl.data.transforms import BATCH_TRANSFORMS, TRANSFORMS, Transform
+from specdl.data.transforms import ANY_TRANSFORMS, BATCH_TRANSFORMS, TRANSFORMS, Transform
 from specdl.data.transforms.augment import AUTO, MIX, RAND, TRIVIAL, Space, operate
 from specdl.data.transforms.geometry import CenterCrop, RandomAffine, RandomCrop, RandomResizedCrop, Resize, box
 from specdl.data.transforms.numbers import STATISTICS
@@ -93,9 +93,10 @@ def behind(transform: Transform, type: TensorType, training: bool = True) -> Ten
     return types[0]
 
 
-def test_every_transform_is_among_the_cases() -> None:
+def test_every_transform_of_images_is_among_the_cases() -> None:
     grey = {"cv2.adaptive_threshold", "cv2.sobel", "cv2.laplacian"}  # of one channel
-    assert {name for name, _ in CASES} | grey | {"one_hot"} == set(TRANSFORMS)
+    of_images = set(ANY_TRANSFORMS) - set(BATCH_TRANSFORMS)
+    assert {name for name, _ in CASES} | grey | {"one_hot"} == of_images
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -1,0 +1,153 @@
+"""The commands on specs of text: check without data or torch, train, eval, data, predict, export."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tokenizers
+
+from tests.conftest import SPECS
+from tests.unit.cli.conftest import Command, environment, one_error, process
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard", "ignore::DeprecationWarning:torch")
+
+SPEC = """
+specdl: 1
+name: pets
+inputs: {tokens: {shape: [T], dtype: int64}, tokens_length: {shape: [], dtype: int64}}
+outputs: [logits]
+layers:
+  - embedding(tokens): {num_embeddings: 30, embedding_dim: 8, padding_idx: 0}
+  - output, h = gru(_, lengths=tokens_length): 16
+  - rearrange(h): 1 n h -> n h
+  - logits = linear: 2
+data:
+  source: {csv: {file: pets.tsv, header: false}}
+  fields:
+    text: {shape: [], dtype: string, column: "1"}
+    label: {shape: [], dtype: int64, column: "0"}
+  split: {validation: 0.25, stratify: label}
+  transforms:
+    - tokens = tokenize(text): {words: {vocabulary: 30, lowercase: true}}
+  batch_size: 8
+loss: cross_entropy
+metrics: [accuracy]
+optimizer: {adamw: {lr: 1e-2}}
+train: {epochs: 8}
+"""
+
+
+@pytest.fixture
+def pets(folder: Path) -> Path:
+    rows = [
+        f"{'cat' if at % 2 else 'dog'}\tThe {'cat says meow' if at % 2 else 'dog barks'} {at % 5} times"
+        for at in range(40)
+    ]
+    (folder / "pets.tsv").write_text("\n".join(rows) + "\n")
+    (folder / "pets.yaml").write_text(SPEC)
+    return folder
+
+
+def test_a_run_of_text_from_check_to_export(specdl: Command, pets: Path) -> None:
+    assert specdl("check", "pets.yaml").code == 0
+    assert specdl("train", "pets.yaml", "--folder", "run").code == 0
+    measured = specdl("eval", "run", "--json")
+    assert json.loads(measured.out)["metrics"]["accuracy"] == 1.0
+    said = specdl("predict", "run", "--text", "My cat says nothing", "--text", "dog", "--top", 1)
+    assert said.code == 0
+    assert [line.split()[-2] for line in said.lines()] == ["cat", "dog"]
+    (pets / "lines.txt").write_text("a dog barks\n\nTHE CAT\n")
+    found = json.loads(specdl("predict", "run", "lines.txt", "--json").out)
+    assert [row["text"] for row in found["predictions"]] == ["a dog barks", "THE CAT"]
+    assert [row["top"][0]["label"] for row in found["predictions"]] == ["dog", "cat"]
+    (pets / "out").mkdir()
+    assert specdl("export", "run", "-o", "out/pets.onnx").code == 0
+    again = json.loads(specdl("predict", "out/pets.onnx", "lines.txt", "--json").out)
+    for one, other in zip(again["predictions"], found["predictions"], strict=True):
+        assert one["top"][0]["probability"] == pytest.approx(other["top"][0]["probability"], abs=1e-5)
+    theirs = tokenizers.Tokenizer.from_file("out/tokenizer.json")
+    assert theirs.encode("The CAT").tokens == ["the", "cat"]
+
+
+def test_what_predict_can_not_read(specdl: Command, pets: Path) -> None:
+    assert specdl("train", "pets.yaml", "--folder", "run", "train.epochs=1").code == 0
+    one_error(specdl("predict", "run", "none.txt"), "E0531", "there is no")
+    (pets / "bad.txt").write_bytes(b"good\nb\xffd\n")
+    one_error(specdl("predict", "run", "bad.txt"), "E0608", "bad.txt:2", "isn't UTF-8")
+    assert specdl("predict", "run").code == 2
+    assert specdl("train", "tiny.yaml", "--folder", "digits").code == 0
+    one_error(specdl("predict", "digits", "--text", "seven"), "E0607", "reads image files")
+
+
+def test_data_tells_of_text(specdl: Command, pets: Path) -> None:
+    with (pets / "pets.tsv").open("a") as file:
+        file.write("a row with one cell\n")
+    done = specdl("data", "pets.yaml", "data.on_bad=skip")
+    assert done.code == 1
+    assert "problem: 1 of 41 examples can't be read" in done.out
+    assert "  pets.tsv:41: it has 1 cells, the first row 2" in done.lines()
+    assert "tokens (of `text`, tokenizer words, " in done.out
+    assert "most frequent: " in done.out
+    assert '  label: "' in done.out
+    report = json.loads(specdl("data", "pets.yaml", "data.on_bad={skip: 0.1}", "--json").out)
+    (text,) = report["texts"]
+    assert text["field"] == "tokens"
+    assert text["tokens"]["longest"] == 6
+    assert text["characters"]["total"] == sum(
+        len(line.split("\t")[1]) for line in (pets / "pets.tsv").read_text().splitlines() if "\t" in line
+    )
+    assert text["used"]["train"] == 1.0
+    assert len(report["batch"]) == 3
+    assert [item["name"].rpartition("/")[2] for item in report["unreadable"]] == ["pets.tsv:41"]
+    assert "1 of 41 examples can't be read" not in " ".join(report["problems"])
+
+
+def test_data_tells_of_blocks(specdl: Command, folder: Path) -> None:
+    (folder / "corpus.txt").write_text("to be or not to be, that is the question. " * 40)
+    done = specdl("data", str(SPECS / "text" / "char_gpt.yaml"), f"data.source={{text: {folder / 'corpus.txt'}}}")
+    assert done.code == 0, done.err
+    assert "[N, 64] int64" in done.out
+    assert '  tokens: "' in done.out
+
+
+def test_check_needs_neither_data_nor_torch_nor_tokenizers(folder: Path) -> None:
+    code = (
+        "import sys\nfrom specdl.cli import _run\n"
+        f"for name in ('char_gpt', 'sms_lstm', 'translation'):\n"
+        f"    assert _run(['check', r'{SPECS}/text/' + name + '.yaml']) == 0\n"
+        "heavy = {'torch', 'numpy', 'tokenizers', 'datasets', 'pyarrow', 'pydoc_data'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_files_of_a_spec_are_relative_to_it(specdl: Command, pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert specdl("train", "pets.yaml", "--folder", "run", "train.epochs=1").code == 0
+    (pets / "specs").mkdir()
+    text = SPEC.replace("{words: {vocabulary: 30, lowercase: true}}", "{tokenizer: words.json, max_length: 5}")
+    (pets / "specs/pets.yaml").write_text(text.replace("file: pets.tsv", "file: ../pets.tsv"))
+    (pets / "run/tokenizer.json").rename(pets / "specs/words.json")
+    assert specdl("train", "specs/pets.yaml", "--folder", "other", "train.epochs=1").code == 0
+    kept = (pets / "other/spec.yaml").read_text()
+    assert str(pets / "specs/words.json") in kept
+    (pets / "specs/words.json").unlink()
+    assert specdl("eval", "other").code == 0  # the run has its own
+    one_error(specdl("train", "specs/pets.yaml", "--folder", "third"), "E0561", "specs/words.json", "doesn't exist")
+
+
+@pytest.mark.slow
+def test_a_missing_extra_is_named(pets: Path) -> None:
+    text = SPEC.replace("{words: {vocabulary: 30, lowercase: true}}", "{bpe: {vocabulary: 300}}")
+    (pets / "bpe.yaml").write_text(text.replace("num_embeddings: 30", "num_embeddings: 300"))
+    (pets / "tokenizers").mkdir()
+    (pets / "tokenizers/__init__.py").write_text("raise ModuleNotFoundError('no', name='tokenizers')\n")
+    path = f"{pets}:{environment()['PYTHONPATH']}"
+    done = process("train", "bpe.yaml", PYTHONPATH=path)
+    assert done.returncode == 1
+    assert b"E0536" in done.stderr
+    assert b"specdl[text]" in done.stderr
