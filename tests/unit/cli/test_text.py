@@ -57,12 +57,14 @@ def test_a_run_of_text_from_check_to_export(specdl: Command, pets: Path) -> None
     assert specdl("train", "pets.yaml", "--folder", "run").code == 0
     measured = specdl("eval", "run", "--json")
     assert json.loads(measured.out)["metrics"]["accuracy"] == 1.0
-    said = specdl("predict", "run", "--text", "My cat says nothing", "--text", "dog", "--top", 1)
+    said = specdl(
+        "predict", "run", "--text", "the cat says MEOW 9 times", "--text", "The dog barks 3 times", "--top", 1
+    )
     assert said.code == 0
     assert [line.split()[-2] for line in said.lines()] == ["cat", "dog"]
-    (pets / "lines.txt").write_text("a dog barks\n\nTHE CAT\n")
+    (pets / "lines.txt").write_text("the dog barks 8 times\n\nTHE CAT SAYS MEOW\n")
     found = json.loads(specdl("predict", "run", "lines.txt", "--json").out)
-    assert [row["text"] for row in found["predictions"]] == ["a dog barks", "THE CAT"]
+    assert [row["text"] for row in found["predictions"]] == ["the dog barks 8 times", "THE CAT SAYS MEOW"]
     assert [row["top"][0]["label"] for row in found["predictions"]] == ["dog", "cat"]
     (pets / "out").mkdir()
     assert specdl("export", "run", "-o", "out/pets.onnx").code == 0
