@@ -212,6 +212,10 @@ _VALUES: dict[str, str] = {
 """What an example gives to a required argument."""
 
 _OF_WORDS: dict[tuple[str, str], str] = {
+    ("datasets", "path"): "rotten_tomatoes",
+    ("jsonl", "files"): "data.jsonl",
+    ("parquet", "files"): "data.parquet",
+    ("tokenize", "tokenizer"): "characters",
     ("chunk", "dim"): "1",
     ("clamp", "min"): "0",
     ("interpolate", "scale_factor"): "2",

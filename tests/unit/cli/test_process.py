@@ -55,7 +55,7 @@ class TestHelp:
             (("summary", "tiny.yaml", "--depth", "0"), "--depth"),
             (("eval", "tiny.yaml", "--checkpoint", "first"), "--checkpoint"),
             (("export", "tiny.yaml", "-o", "out.onnx", "--opset", "99"), "--opset"),
-            (("predict", "run"), "Missing argument"),
+            (("predict", "run"), "name a FILE"),
         ],
     )
     def test_usage_exits_2(self, specdl: Command, words: tuple[str, ...], told: str) -> None:
