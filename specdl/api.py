@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import gc
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
 from specdl.elaborate import bind_sections, elaborate
 from specdl.ir.program import Program, same_layers
 from specdl.passes import run_passes
-from specdl.source import Source, load_source
+from specdl.source import Source, load_source, without_collector
 from specdl.spec.file import Spec
 from specdl.spec.linking import parse_spec
 
@@ -254,23 +253,7 @@ def check(
     return _compile(load_source(path), variant, overrides, import_root)
 
 
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """Pauses Python's cycle collector.
-
-    A compiler makes many objects and throws few away; the collector walks all of them again and again, which
-    makes a deep spec cost more than its length. What is made is bounded by the limits on a spec.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@_without_collector()
+@without_collector()
 def _compile(
     source: Source, variant: str | None, overrides: Mapping[str, Any] | None, import_root: str | Path | None
 ) -> Model | Library:

@@ -8,6 +8,8 @@ where the limits are enforced: a hostile file is refused before it has been expa
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -138,6 +140,23 @@ def _similar_file(path: Path) -> str | None:
     return did_you_mean(path.name, names)
 
 
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """Pauses Python's cycle collector.
+
+    A compiler makes many objects and throws few away; the collector walks all of them again and again, which
+    makes a deep spec cost more than its length. What is made is bounded by the limits on a spec.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@without_collector()
 def parse_text(text: str, file: str = "<text>") -> Source:
     """Parses YAML text. Raises `SpecError` with the place of the mistake."""
     diagnostics = Diagnostics(texts={file: text})
