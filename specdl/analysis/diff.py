@@ -7,14 +7,17 @@ block that is called twenty-four times is one change, twenty-four times.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
 from specdl.analysis.cost import node_cost
+from specdl.analysis.wiring import Wiring, changed_entries
 from specdl.ir.dims import Dim
 from specdl.ir.program import Function, Node, Program
+from specdl.ir.state import aliases
 from specdl.ir.types import TensorType
 from specdl.ops.base import Op
 
@@ -52,7 +55,7 @@ def compare(before: Program, after: Program, network: str | None = None) -> tupl
     """The differences of two networks, the first of each program unless named, in the order of the second."""
     comparison = _Comparison(before, after)
     one, other = before.network(network), after.network(network)
-    found = [*comparison.ports(one, other), *comparison.functions(one.key, other.key)]
+    found = [*comparison.ports(one, other), *comparison.functions(one.key, other.key), *comparison.whole(one, other)]
     return tuple(found)
 
 
@@ -74,6 +77,20 @@ class _Comparison:
                 )
                 yield Difference(_kind(before, after), before, after)
 
+    def whole(self, one: Function, other: Function) -> Iterator[Difference]:
+        """What two networks say as a whole: weights that are one, how weights begin, what is frozen."""
+        sides = ((self.before, one), (self.after, other))
+        ties = [aliases(program.functions, function) for program, function in sides]
+        rules = [{rule.pattern: rule.initializer.name for rule in function.init} for _, function in sides]
+        frozen = [
+            dict.fromkeys(sorted(program.frozen.get(_name(program, function), ())), "frozen")
+            for program, function in sides
+        ]
+        for what, (before, after) in {"tie": ties, "init": rules, "freeze": frozen}.items():
+            for name, old, new in changed_entries(before, after):
+                left, right = (Side(name, what, what, "", 0, 0, function.span.line) for _, function in sides)
+                yield Difference("changed", left, right, ((what, old, new),))
+
     def functions(self, one: str, other: str) -> tuple[Difference, ...]:
         """The differences of two functions, paths relative to them."""
         key = (one, other)
@@ -84,33 +101,47 @@ class _Comparison:
     def nodes(self, one: Function, other: Function) -> Iterator[tuple[str, Difference]]:
         """The differences of two functions' nodes, each with what folds it with its neighbours."""
         left, right = one.types(), other.types()
-        for a, b in _aligned(
+        pairs = _aligned(
             [self.look(0, node, one.counted) for node in one.nodes],
             [self.look(1, node, other.counted) for node in other.nodes],
             [_pairing(node, one.counted) for node in one.nodes],
             [_pairing(node, other.counted) for node in other.nodes],
-        ):
+        )
+        wiring = Wiring(one, other, pairs)
+        for a, b in pairs:
             first = None if a is None else one.nodes[a]
             second = None if b is None else other.nodes[b]
-            yield from self.pair(first, second, left, right)
+            read = None if a is None or b is None else wiring.inputs(a, b)
+            yield from self.pair(first, second, left, right, read)
+        for name, old, new in wiring.outputs():
+            before, after = (Side(name, "output", "output", "", 0, 0, item.span.line) for item in (one, other))
+            yield "", Difference("changed", before, after, (("from", old, new),))
 
     def pair(
-        self, one: Node | None, other: Node | None, left: dict[str, TensorType], right: dict[str, TensorType]
+        self,
+        one: Node | None,
+        other: Node | None,
+        left: dict[str, TensorType],
+        right: dict[str, TensorType],
+        read: tuple[str, str] | None,
     ) -> Iterator[tuple[str, Difference]]:
-        """The differences of a layer with its counterpart."""
+        """The differences of a layer with its counterpart; `read` is what they read where that differs."""
         before = None if one is None else _side(self.before, one, left)
         after = None if other is None else _side(self.after, other, right)
         if one is None or other is None or before is None or after is None:
             yield "", Difference(_kind(before, after), before, after)
             return
-        renamed = before.path != after.path
+        inputs = () if read is None else (("inputs", *read),)
+        renamed = before.path != after.path and bool(before.parameters or after.parameters or _own_name(other))
         if isinstance(one.callee, str) and isinstance(other.callee, str):
             if renamed and not (before.path.isdigit() and after.path.isdigit()):
                 yield "", Difference("renamed", before, after)
+            if inputs:
+                yield "", Difference("changed", before, after, inputs)
             for item in self.functions(one.callee, other.callee):
                 yield f"{one.callee}|{other.callee}", _below(item, before.path, after.path)
             return
-        details = _details(one.callee, other.callee)
+        details = (*_details(one.callee, other.callee), *inputs)
         if details or before.parameters != after.parameters or before.operator != after.operator:
             yield "", Difference("changed", before, after, details)
         elif renamed and not (before.path.isdigit() and after.path.isdigit()):
@@ -120,8 +151,8 @@ class _Comparison:
 
     def look(self, side: int, node: Node, counted: bool) -> Hashable:
         """What must agree for two layers to be the same but for sizes: name (where it isn't a number), arguments."""
-        name = "" if counted and node.name.isdigit() else node.name
-        return name, node.shares, self.structure(side, node.callee)
+        name = "" if counted and node.name.isdigit() else _base(node)
+        return name, node.shares, node.skip, node.training_only, self.structure(side, node.callee)
 
     def structure(self, side: int, callee: Op | str) -> Hashable:
         """An operator with its arguments, or a function's layers; without sizes."""
@@ -138,11 +169,25 @@ def _kind(before: Side | None, after: Side | None) -> Kind:
     return "added" if before is None else "removed" if after is None else "changed"
 
 
+def _base(node: Node) -> str:
+    """A layer's own name, or the one that it has after its operator, without a number."""
+    return node.callee_name if not _own_name(node) else node.name
+
+
+def _own_name(node: Node) -> bool:
+    """Whether a person gave the name, as far as can be seen."""
+    return not re.fullmatch(rf"{re.escape(node.callee_name)}(_\d+)?", node.name) and not node.name.isdigit()
+
+
+def _name(program: Program, function: Function) -> str:
+    return next(name for name, key in program.networks.items() if key == function.key)
+
+
 def _pairing(node: Node, counted: bool) -> Hashable:
     """What two layers that aren't the same must share to be one that was changed."""
     if counted and node.name.isdigit():
         return node.callee_name if isinstance(node.callee, Op) else "call"
-    return node.name
+    return _base(node)
 
 
 def _aligned(
@@ -175,7 +220,7 @@ def _moved(
     found: list[tuple[int | None, int | None]] = []
     for a, b in pairs:
         if a is None and b is not None:
-            same = next((item for item in lost if left[item][1:] == right[b][1:] and right[b][2] is not None), None)
+            same = next((item for item in lost if left[item][1:] == right[b][1:] and right[b][-1] is not None), None)
             if same is not None:
                 del lost[same]
             found.append((same, b))
