@@ -94,8 +94,12 @@ def test_a_project_learns(name: str, specdl: Command) -> None:
     """After the epochs that the template has, nine of ten digits are right: each reaches 0.95 or more.
 
     The autoencoder's loss is 0.018, of which a third is the divergence; the mean image of all digits alone has 0.073.
+    A character of English prose, guessed by its frequency alone, has a perplexity of about 20; the GPT reaches 6.
     """
     specdl("init", "mine", "--template", name)
     assert specdl("train", "mine/spec.yaml", "--folder", "run").code == 0
     metrics = json.loads(specdl("eval", "run", "--json").out)["metrics"]
-    assert metrics["loss"] < 0.03 if name == "vae" else metrics["accuracy"] > 0.9
+    if name in {"vae", "gpt"}:
+        assert metrics["loss"] < {"vae": 0.03, "gpt": 2.3}[name]  # e ** 2.3 is a perplexity of ten
+    else:
+        assert metrics["accuracy"] > 0.9
