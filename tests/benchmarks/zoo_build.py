@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks.build import PAIR, ours, theirs
+from tests.benchmarks.build import NAMES, PAIR, ours, theirs
 from tests.benchmarks.harness import Side, compare
 from tests.benchmarks.report import Topic, at_most, milliseconds, show
 
@@ -33,6 +33,10 @@ def run(quick: bool) -> Topic:
                 show(found.ratio(*PAIR, "meta"), "×"),
             ]
         )
+        if name not in NAMES:  # those are judged by the topic before
+            promises.append(
+                at_most(f"spec → `nn.Module`, {name}, against torchvision", 1.1, found.ratio(*PAIR, "again"))
+            )
         if name == "resnet152":
             promises.append(
                 at_most("check of ResNet-152, in a process", 0.5, found.spread("specdl", "compile"), unit="s")
