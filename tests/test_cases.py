@@ -45,6 +45,17 @@ def test_language(path: Path, update: bool) -> None:
     compare(path.with_suffix(".dot"), emit_dot(model.program), update)
 
 
+@pytest.mark.parametrize("path", cases("rules"), ids=lambda path: path.stem)
+def test_rules(path: Path, update: bool) -> None:
+    """The rules of names, values and scopes, one case each; rule 12 is about several files: see `imports/network`."""
+    model = compile_source(parse_text(path.read_text(encoding="utf-8"), path.name))
+    assert not model.warnings
+    keys = "".join(f"{name}: {list(value.shape)}\n" for name, value in model.module().state_dict().items())
+    compare(path.with_suffix(".keys"), keys, update)
+    compare(path.with_suffix(".ir"), print_program(model.program), update)
+    compare(path.with_suffix(".py"), model.source(), update)
+
+
 @pytest.mark.parametrize("path", cases("models"), ids=lambda path: path.stem)
 def test_models(path: Path, update: bool) -> None:
     """Several networks and steps: the program, one source for all networks, a picture of each network and step."""
