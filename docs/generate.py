@@ -247,7 +247,7 @@ GROUPS = {
     "E06": "Runs",
     "E07": "Several networks and training steps",
     "E08": "ONNX and pictures",
-    "E09": "Weights from elsewhere",
+    "E09": "Custom layers, and weights from elsewhere",
     "W00": "Warnings",
 }
 """The headings of the catalogue's files."""

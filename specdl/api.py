@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from specdl.analysis.cost import Cost, total_cost
 from specdl.analysis.unused import warn_of_unused
+from specdl.custom import allowing, python_file, split
 from specdl.diagnostics import Diagnostic, Diagnostics, SpecError
 from specdl.elaborate import bind_sections, elaborate
 from specdl.ir.program import Program, same_layers
@@ -181,7 +182,19 @@ class Model:
             names = [weights.absolute(*item) for item in weights.loads]
             place = ("weights", network, "load") if self.spec.several else ("weights", "load")
             paths[place] = names[0] if len(names) == 1 else names
-        return resolved_files(self.spec, paths)
+        return {**self._custom_files(), **resolved_files(self.spec, paths)}
+
+    def _custom_files(self) -> dict[str, str]:
+        """The Python files of custom layers, which a run keeps beside its spec."""
+        from specdl.backends.torch_source import custom_layers
+
+        found: dict[str, str] = {}
+        for op in custom_layers(self.program):
+            if op.folder is not None:
+                module, _ = split(op.layer)
+                text = python_file(op.folder, module).read_text(encoding="utf-8")
+                found[f"{module.replace('.', '/')}.py"] = text
+        return found
 
     def bound_text(self) -> str:
         """The spec as one file: its variant chosen, what it extends and imports in it, all files' parameters bound.
@@ -218,12 +231,16 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     *,
     import_root: str | Path | None = None,
+    allow_python: bool = False,
 ) -> Model:
     """Compiles a spec. Raises `SpecError` with every mistake in it.
 
+    `allow_python` lets its custom layers be imported from Python files beside it: that code can do anything.
+
     `import_root` is the folder in which files that it imports or extends may lie; its own folder unless given.
     """
-    return compile_source(load_source(path), variant, overrides, import_root=import_root)
+    with allowing(allow_python):
+        return compile_source(load_source(path), variant, overrides, import_root=import_root)
 
 
 def compile_source(
@@ -323,9 +340,14 @@ def _check_budget(data: Any, spec: Spec, program: Program, bounds: Mapping[str, 
 
 
 def train(
-    path: str | Path, variant: str | None = None, overrides: Mapping[str, Any] | None = None, **options: Any
+    path: str | Path,
+    variant: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    allow_python: bool = False,
+    **options: Any,
 ) -> Run:
     """Trains a spec and gives the run: its folder and its metrics."""
     from specdl.training.loop import train as run
 
-    return run(load(path, variant, overrides), **options)
+    return run(load(path, variant, overrides, allow_python=allow_python), **options)

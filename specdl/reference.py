@@ -213,6 +213,8 @@ _VALUES: dict[str, str] = {
 
 _OF_WORDS: dict[tuple[str, str], str] = {
     ("datasets", "path"): "rotten_tomatoes",
+    ("custom", "layer"): "my_layers.Swish2",
+    ("custom", "output"): "[8]",
     ("jsonl", "files"): "data.jsonl",
     ("parquet", "files"): "data.parquet",
     ("tokenize", "tokenizer"): "characters",

@@ -15,6 +15,8 @@ from onnx import helper, numpy_helper
 
 from specdl.backends.onnx_file import write_model
 from specdl.backends.onnx_graph import Graph, free_name
+from specdl.backends.onnx_trace import traced
+from specdl.backends.torch_source import custom_layers
 from specdl.diagnostics import Diagnostic, SpecError, did_you_mean
 from specdl.ir.given import with_inputs
 from specdl.ir.program import Function, Program
@@ -160,8 +162,12 @@ def export_onnx(
     program = with_inputs(program, without)
     tensors = module.state_dict()
     _check_state(program, tensors)
-    state = {key: value.detach().cpu().numpy() for key, value in tensors.items()}
-    model, weights = _emit(program, state, None, opset)
+    weights: Mapping[str, Any] = {}
+    if custom_layers(program):
+        model = traced(program, module, opset)
+    else:
+        state = {key: value.detach().cpu().numpy() for key, value in tensors.items()}
+        model, weights = _emit(program, state, None, opset)
     helper.set_model_props(model, dict(metadata or {}))
     with replacing(path) as file:
         beside = {} if sidecar is None else {f"{file.name}.json": sidecar}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import linecache
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from types import CodeType
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from specdl.backends.torch_source import LAYERS, StepSource, TorchSource, emit_sample, emit_step, emit_torch
-from specdl.diagnostics import EnvironmentFailure, Span
+from specdl.custom import CustomError, importable
+from specdl.diagnostics import Diagnostic, EnvironmentFailure, Span, SpecError
 from specdl.ir.program import Program
 
 StepFunction = Callable[[Mapping[str, nn.Module], Mapping[str, Tensor]], tuple[dict[str, Tensor], dict[str, Tensor]]]
@@ -34,7 +36,8 @@ def load_torch(source: TorchSource) -> nn.Module:
     Raises `EnvironmentFailure` where memory doesn't suffice for its weights.
     """
     filename = f"<specdl {source.model} {next(_numbers)}>"
-    namespace = _run(source.text, filename)
+    with allowed_layers(source):
+        namespace = _run(source.text, filename)
     try:
         module = namespace[source.model]()
     except (MemoryError, RuntimeError) as error:
@@ -44,6 +47,20 @@ def load_torch(source: TorchSource) -> nn.Module:
     assert isinstance(module, nn.Module)
     _explain_errors(module, filename, source.places)
     return module
+
+
+@contextmanager
+def allowed_layers(source: TorchSource) -> Iterator[None]:
+    """Within it, the source can import the user's own layers. Raises `SpecError` without the user's permission."""
+    if not source.custom:
+        yield
+        return
+    try:
+        with importable(source.folder, source.custom):
+            yield
+    except CustomError as error:
+        help = error.help or "give `--allow-python`, or `specdl.load(..., allow_python=True)`"
+        raise SpecError([Diagnostic(error.code, error.message, help=help)]) from error
 
 
 def load_networks(program: Program) -> dict[str, nn.Module]:

@@ -29,7 +29,8 @@ def spec_arguments(function: Function) -> Function:
 
 
 def import_root_option(function: Function) -> Function:
-    """`--import-root`, for commands that take specs; `load_model` and `import_root` ask for it."""
+    """`--import-root` and `--allow-python`, for commands that take specs; `load_model` asks for them."""
+    function = allow_python_option(function)
     return click.option(
         "--import-root",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -37,6 +38,24 @@ def import_root_option(function: Function) -> Function:
         help="Where imported files may lie; the folder of the spec unless given.",
         expose_value=False,
         callback=lambda context, _, value: context.meta.__setitem__(_IMPORT_ROOT, value),
+    )(function)
+
+
+def allow_python_option(function: Function) -> Function:
+    """`--allow-python`, for commands that compile a spec or a run's."""
+
+    def enter(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            from specdl.custom import allowing
+
+            context.with_resource(allowing())
+
+    return click.option(
+        "--allow-python",
+        is_flag=True,
+        help="Let custom layers be imported from Python files beside the spec.",
+        expose_value=False,
+        callback=enter,
     )(function)
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from specdl.cli.common import json_option, load_run, print_json
+from specdl.cli.common import allow_python_option, json_option, load_run, print_json
 
 
 @click.command("eval")
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @click.option("--split", default="validation", help="Which part of the data: validation, test or train.")
 @click.option("--checkpoint", type=click.Choice(["best", "last"]), help="Which weights; the best unless given.")
+@allow_python_option
 @json_option
 def command(run: Path, split: str, checkpoint: str | None, as_json: bool) -> None:
     """Measure the run in the folder RUN.

@@ -10,7 +10,8 @@ import re
 from collections import ChainMap
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.elaborate.drafts import FunctionDraft, NodeDraft, Presence, Ref, freeze, localize
@@ -36,6 +37,9 @@ from specdl.spec.file import Block, Spec
 from specdl.spec.habits import called_help, operator_help, operator_meant
 from specdl.spec.overrides import REQUIRED
 from specdl.spec.validate import check_names, show, validate
+
+if TYPE_CHECKING:
+    from specdl.ops.custom import Custom
 
 _PATH = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+)+")
 _NUMBERED = re.compile(r"\.__(\d+)")
@@ -249,8 +253,25 @@ class Calls(Resolver):
         op = validate(cls, fields, spans, self.diagnostics, what=name, notes=site.frame.notes, hint=hint)
         if op is None:
             raise Poisoned
+        if op.operator == "custom":
+            self.permit(cast("Custom", op), spans, site)
         self.instances[key] = op
         return op
+
+    def permit(self, op: Custom, spans: SpanTree, site: Site) -> None:
+        """Lets a custom layer be imported from beside the file that names it, if the user has allowed that."""
+        from specdl.custom import allowed
+
+        if allowed():
+            op.permit(Path(site.frame.home.spec.file).parent)
+        elif op.output is None:
+            help = "look at the file, then give `--allow-python`; or declare what it gives: `output: [64, 8, 8]`"
+            message = f"`{op.layer}` is Python, which a spec may not run by itself"
+            raise self.fail(site.frame, "E0901", message, spans.at("layer"), help=help)
+        else:
+            message = f"the weights of `{op.layer}` aren't counted, since its Python isn't run"
+            help = "`--allow-python` runs it"
+            self.diagnostics.add("W0020", message, spans.at("layer"), severity="warning", help=help)
 
     def emit(
         self, entry: Entry, op: Op, inputs: Sequence[Ref | None], own_name: str | None, spans: SpanTree, site: Site
@@ -286,6 +307,9 @@ class Calls(Resolver):
         frame: Frame,
     ) -> Poisoned:
         """Records that an operator can't take its inputs, and where they came from."""
+        if op.operator == "custom" and error.message.startswith("["):
+            code, _, message = error.message[1:].partition("] ")
+            return self.fail(frame, code, message, spans.at("layer"), help=error.help)
         span = entry.operator.span
         if error.argument is not None:
             span = _place(spans, error.argument, str(getattr(op, error.argument)), error.part)

@@ -54,6 +54,7 @@ FAMILIES: dict[str, str] = {
     "reduction": "mean sum amax amin logsumexp var std norm any all prod argmax argmin cumsum cumprod",
     "random_ops": "randn_like rand_like randn rand randint",
     "parameter": "parameter buffer linspace arange constant",
+    "custom": "custom",
 }
 """The modules of this package, and the operators that each declares in its `OPS`. A new operator is added here."""
 

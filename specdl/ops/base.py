@@ -32,6 +32,7 @@ Family = Literal[
     "parameter",
     "upsampling",
     "loss",
+    "custom",
 ]
 
 
@@ -151,6 +152,10 @@ class Op(BaseModel):
     def torch_module(self, *types: TensorType) -> Call | None:
         """The constructor of the `nn.Module`, or None for an operator that is only a function."""
         return None
+
+    def torch_imports(self) -> tuple[str, ...]:
+        """Modules that the ejected source imports besides torch: the user's own."""
+        return ()
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         """The Python expression over the argument names, or None for an operator that must be a module."""

@@ -205,7 +205,7 @@ WITHOUT_SIZES = frozenset(
     bitwise_and bitwise_or bitwise_xor where exp log sqrt rsqrt sin cos reciprocal erf abs neg square sign floor ceil
     round ones_like stop_gradient clamp logical_not bitwise_not relu relu6 leaky_relu elu celu selu gelu silu mish
     sigmoid tanh softplus hardsigmoid hardswish hardtanh log_softmax dropout alpha_dropout identity amin var all argmin
-    cumprod rand_like rand randint buffer constant matmul squeeze adaptive_max_pool3d""".split()  # noqa: SIM905
+    cumprod rand_like rand randint buffer constant matmul squeeze adaptive_max_pool3d custom""".split()  # noqa: SIM905
 )
 
 

@@ -73,6 +73,7 @@ LIGHT = Theme(
             "loss": ("#FECACA", "#7F1D1D"),
             "merge": ("#FFFFFF", "#374151"),
             "block": ("#E0F2FE", "#0369A1"),
+            "custom": ("#F1F5F9", "#0F172A"),
         }
     ),
 )
@@ -108,6 +109,7 @@ DARK = Theme(
             "loss": ("#7F1D1D", "#FCA5A5"),
             "merge": ("#0F172A", "#E5E7EB"),
             "block": ("#0C4A6E", "#7DD3FC"),
+            "custom": ("#334155", "#F8FAFC"),
         }
     ),
 )

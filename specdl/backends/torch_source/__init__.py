@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from specdl.backends.torch_source.classes import Builder, Child, SourceClass, folded, is_stored, sequential
 from specdl.backends.torch_source.constructor import fillings, patterns, ties
@@ -19,6 +21,9 @@ from specdl.backends.torch_source.text import lines as call_lines
 from specdl.backends.torch_source.text import literal, plain_name
 from specdl.diagnostics import Span
 from specdl.ir.program import Function, Program
+
+if TYPE_CHECKING:
+    from specdl.ops.custom import Custom
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,9 @@ class TorchSource:
     model: str
     places: dict[int, Span]
     models: Mapping[str, str] = field(default_factory=dict)
+    custom: tuple[str, ...] = ()
+    folder: Path | None = None
+    """The user's own layers in it, and the folder of their files; None where the user hasn't allowed them."""
 
 
 def emit_torch(program: Program, network: str | None = None) -> TorchSource:
@@ -53,11 +61,36 @@ def emit_torch(program: Program, network: str | None = None) -> TorchSource:
             _write_class(body, builder, source_class)
     code = "\n".join(body.lines)
     writer.add(*_docstring(program, program.functions[keys[0]]), "")
-    writer.add(*_imports(code), "", f"__all__ = [{listed}]")
+    own = custom_layers(program, keys)
+    modules = sorted({name for op in own for name in op.torch_imports()})
+    writer.add(*_imports(code))
+    if modules:
+        writer.add("", *(f"import {name}  # yours: it lies beside this file" for name in modules))
+    writer.add("", f"__all__ = [{listed}]")
     offset = len(writer.lines)
     writer.lines.extend(body.lines)
     places = {number + offset: span for number, span in body.places.items()}
-    return TorchSource("\n".join(writer.lines) + "\n", main, places, models)
+    folder = next((op.folder for op in own), None)
+    layers = tuple(op.layer for op in own)
+    return TorchSource("\n".join(writer.lines) + "\n", main, places, models, layers, folder)
+
+
+def custom_layers(program: Program, keys: Iterable[str] | None = None) -> list[Custom]:
+    """The user's own layers in some functions and what they call; in all unless given."""
+    found: list[Custom] = []
+    waiting = list(program.functions if keys is None else keys)
+    seen: set[str] = set()
+    while waiting:
+        key = waiting.pop()
+        if key in seen:
+            continue
+        seen.add(key)
+        for node in program.functions[key].nodes:
+            if isinstance(node.callee, str):
+                waiting.append(node.callee)
+            elif node.callee.operator == "custom":
+                found.append(cast("Custom", node.callee))
+    return found
 
 
 class _Writer:
@@ -189,4 +222,4 @@ def _imports(code: str) -> Iterable[str]:
     yield "from torch import Tensor, nn" if "Tensor" in code else "from torch import nn"
 
 
-__all__ = ["LAYERS", "StepSource", "TorchSource", "emit_sample", "emit_step", "emit_torch"]
+__all__ = ["LAYERS", "StepSource", "TorchSource", "custom_layers", "emit_sample", "emit_step", "emit_torch"]
