@@ -28,6 +28,18 @@ class Bad:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Batches of as many examples as fit: the longest `field` among them, times their number, is at most `tokens`."""
+
+    field: str
+    tokens: int
+
+
+BatchSize = int | Budget
+"""How many examples a batch has."""
+
+
 class Examples(Protocol):
     """Examples divided into parts, served in batches with their transforms done."""
 
@@ -40,8 +52,12 @@ class Examples(Protocol):
         """The number of examples of a part (of `train`: in one epoch)."""
         ...
 
+    def batch_count(self, size: BatchSize, processes: int = 1) -> int:
+        """The number of batches of an epoch, the same in every one."""
+        ...
+
     def training(
-        self, epoch: int, batches: range, size: int, *, rank: int = 0, processes: int = 1
+        self, epoch: int, batches: range, size: BatchSize, *, rank: int = 0, processes: int = 1
     ) -> Generator[Tensors, None, None]:
         """Those batches of an epoch, by their numbers, transformed for training.
 
@@ -50,7 +66,7 @@ class Examples(Protocol):
         """
         ...
 
-    def batches(self, part: str, size: int) -> Generator[Tensors, None, None]:
+    def batches(self, part: str, size: BatchSize) -> Generator[Tensors, None, None]:
         """All examples of a part in order, transformed as in evaluation."""
         ...
 

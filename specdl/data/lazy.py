@@ -15,10 +15,10 @@ from typing import Any
 import torch
 
 from specdl.data.columns import Columns, Tensors, collate, concatenate, one
-from specdl.data.examples import Records
+from specdl.data.examples import BatchSize, Budget, Records
 from specdl.data.images import Unreadable
 from specdl.data.loading import bad_files, different_sizes, find_bad
-from specdl.data.pipeline import EVALUATION, Pipeline, Step, epoch_order, seed_of
+from specdl.data.pipeline import EVALUATION, Pipeline, Step, epoch_order, seed_of, whole_batches
 from specdl.diagnostics import Diagnostic, Span, SpecError
 
 
@@ -63,10 +63,22 @@ class LazyExamples:
         """The number of examples of a part."""
         return len(self._parts[part])
 
+    def batch_count(self, size: BatchSize, processes: int = 1) -> int:
+        """The number of batches of an epoch."""
+        return whole_batches(self.count("train"), self._plain(size), processes)
+
+    def _plain(self, size: BatchSize) -> int:
+        if isinstance(size, Budget):
+            help = "give `batch_size` as a number of examples"
+            message = f"`batch_size` needs the lengths of `{size.field}`, so all examples in memory"
+            raise SpecError([Diagnostic("E0565", message, self._span, help=help)])
+        return size
+
     def training(
-        self, epoch: int, batches: range, size: int, *, rank: int = 0, processes: int = 1
+        self, epoch: int, batches: range, size: BatchSize, *, rank: int = 0, processes: int = 1
     ) -> Generator[Tensors, None, None]:
         """Batches of an epoch; see `Examples.training`."""
+        size = self._plain(size)
         order = epoch_order(self._parts["train"], self._seed, epoch, self._weights).tolist()
 
         def positions(number: int) -> range:
@@ -83,9 +95,9 @@ class LazyExamples:
                     step.run(batch, generator)
             yield batch
 
-    def batches(self, part: str, size: int) -> Generator[Tensors, None, None]:
+    def batches(self, part: str, size: BatchSize) -> Generator[Tensors, None, None]:
         """All examples of a part in order, transformed as in evaluation."""
-        indices = self._parts[part].tolist()
+        indices, size = self._parts[part].tolist(), self._plain(size)
         chosen = (indices[start : start + size] for start in range(0, len(indices), size))
         steps, seed = self._pipeline.evaluation, self._seed
         yield from self._ahead(lambda index: self._example(index, steps, seed_of(seed, EVALUATION, index)), chosen)

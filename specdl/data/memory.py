@@ -6,12 +6,21 @@ on each batch, whose draws depend on the seed, the epoch and the batch's first p
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 
 import torch
 
 from specdl.data.columns import Column, Columns, Ragged, Tensors, collate
-from specdl.data.pipeline import EVALUATION, Pipeline, epoch_order, seed_of
+from specdl.data.examples import BatchSize, Budget
+from specdl.data.pipeline import (
+    EVALUATION,
+    Pipeline,
+    budgeted,
+    budgeted_order,
+    epoch_order,
+    seed_of,
+    whole_batches,
+)
 from specdl.diagnostics import Diagnostic, SpecError
 
 
@@ -52,18 +61,49 @@ class MemoryExamples:
                     what = pipeline.arrangement.transform.name
                     raise SpecError([Diagnostic("E0508", f"`{what}`: the part `{name}` {error}")]) from error
                 self._parts[name] = (arranged, torch.arange(len(next(iter(arranged.values())))))
-        self._lengths = None if bucket is None else self._lengths_of(bucket)
+        self._lengths = None if bucket is None else self._lengths_of(bucket, "bucket")
+        self._bounds: dict[tuple[Budget, int], list[tuple[int, int]]] = {}
 
-    def _lengths_of(self, field: str) -> torch.Tensor:
-        """The lengths of the training examples."""
-        columns, positions = self._parts["train"]
+    def _lengths_of(self, field: str, word: str, part: str = "train") -> torch.Tensor:
+        """The lengths of a part's examples."""
+        columns, positions = self._parts[part]
         column = columns.get(field)
         if not isinstance(column, Ragged):
             help = "name a field whose length is known before training, and differs: the tokens that `tokenize` made"
             raise SpecError(
-                [Diagnostic("E0565", f"`bucket` needs the lengths of `{field}` before training", help=help)]
+                [Diagnostic("E0565", f"`{word}` needs the lengths of `{field}` before training", help=help)]
             )
         return column.lengths.cpu()[positions]
+
+    def _bounds_of(self, budget: Budget, processes: int) -> list[tuple[int, int]]:
+        """Where the training examples, sorted by length, are cut into batches."""
+        known = budget, processes
+        if known not in self._bounds:
+            lengths = self._lengths_of(budget.field, "batch_size").sort().values
+            self._bounds[known] = budgeted(lengths, budget.tokens, processes)
+        return self._bounds[known]
+
+    def batch_count(self, size: BatchSize, processes: int = 1) -> int:
+        """The number of batches of an epoch."""
+        if isinstance(size, Budget):
+            return len(self._bounds_of(size, processes))
+        return whole_batches(self.count("train"), size, processes)
+
+    def _served(
+        self, epoch: int, batches: range, size: BatchSize, processes: int
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """The positions of each of those batches, and what its random numbers are seeded with."""
+        positions = self._parts["train"][1]
+        if isinstance(size, Budget):
+            lengths = self._lengths_of(size.field, "batch_size")
+            made = budgeted_order(positions, self._seed, epoch, lengths, self._bounds_of(size, processes))
+            for number in batches:
+                yield number * processes, made[number].to(self._device)
+            return
+        order = epoch_order(positions, self._seed, epoch, self._weights, lengths=self._lengths, size=size)
+        order = order.to(self._device)
+        for number in batches:
+            yield number * size, order[number * size : (number + 1) * size]
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -75,17 +115,13 @@ class MemoryExamples:
         return len(self._parts[part][1])
 
     def training(
-        self, epoch: int, batches: range, size: int, *, rank: int = 0, processes: int = 1
+        self, epoch: int, batches: range, size: BatchSize, *, rank: int = 0, processes: int = 1
     ) -> Generator[Tensors, None, None]:
         """Batches of an epoch; see `Examples.training`."""
-        columns, positions = self._parts["train"]
-        order = epoch_order(positions, self._seed, epoch, self._weights, lengths=self._lengths, size=size)
-        order = order.to(self._device)
         pipeline, generator = self._pipeline, torch.Generator()
-        items = tuple(columns.items())
-        for number in batches:
-            start = number * size
-            indices = order[start + rank : start + size : processes]
+        items = tuple(self._parts["train"][0].items())
+        for start, positions in self._served(epoch, batches, size, processes):
+            indices = positions[rank::processes]
             batch: Columns = {name: column.index_select(0, indices) for name, column in items}
             if pipeline.training or pipeline.batch:
                 generator.manual_seed(seed_of(self._seed, epoch, start + rank))
@@ -96,13 +132,17 @@ class MemoryExamples:
                 step.run(tensors, generator)
             yield tensors
 
-    def batches(self, part: str, size: int) -> Generator[Tensors, None, None]:
+    def batches(self, part: str, size: BatchSize) -> Generator[Tensors, None, None]:
         """All examples of a part in order, transformed as in evaluation."""
         columns, positions = self._parts[part]
         indices = positions.to(self._device)
         generator = torch.Generator()
-        for start in range(0, len(indices), size):
-            chosen = indices[start : start + size]
+        if isinstance(size, Budget):
+            bounds = budgeted(self._lengths_of(size.field, "batch_size", part), size.tokens)
+        else:
+            bounds = [(start, start + size) for start in range(0, len(indices), size)]
+        for start, end in bounds:
+            chosen = indices[start:end]
             batch: Columns = {name: column.index_select(0, chosen) for name, column in columns.items()}
             generator.manual_seed(seed_of(self._seed, EVALUATION, start))
             for step in self._pipeline.evaluation:

@@ -6,7 +6,7 @@ can be made again without those before it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +116,42 @@ def epoch_order(
     if lengths is not None:
         order = _bucketed(order, lengths, size, generator)
     return indices[order]
+
+
+def whole_batches(count: int, size: int, processes: int = 1) -> int:
+    """Batches of an epoch. A last one of one example a process is left out: batch normalisation can't take it."""
+    whole, rest = divmod(count, size)
+    return max(whole + (rest >= 2 * processes), 1)
+
+
+def budgeted(lengths: torch.Tensor, tokens: int, least: int = 1) -> list[tuple[int, int]]:
+    """Examples in an order, cut into batches whose longest length times their number is at most `tokens`.
+
+    Each batch has `least` examples all the same, so far as there are so many.
+    """
+    bounds: list[tuple[int, int]] = []
+    start, longest = 0, 0
+    for at, length in enumerate(lengths.tolist()):
+        longest = max(longest, length)
+        if at - start >= least and longest * (at + 1 - start) > tokens:
+            bounds.append((start, at))
+            start, longest = at, length
+    if len(lengths) - start < least and bounds:
+        start = bounds.pop()[0]
+    return [*bounds, (start, len(lengths))]
+
+
+def budgeted_order(
+    indices: torch.Tensor, seed: int, epoch: int, lengths: torch.Tensor, bounds: Sequence[tuple[int, int]]
+) -> list[torch.Tensor]:
+    """The batches of an epoch: the examples by length, those of one length shuffled, and cut at the same places.
+
+    So every epoch has as many batches; these are shuffled too.
+    """
+    generator = torch.Generator().manual_seed(seed_of(seed, epoch))
+    order = torch.randperm(len(indices), generator=generator)
+    order = indices[order[lengths[order].argsort(stable=True)]]
+    return [order[slice(*bounds[at])] for at in torch.randperm(len(bounds), generator=generator).tolist()]
 
 
 POOL = 64

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from specdl.objectives.base import Declared, Fraction, Pair
+from specdl.objectives.base import Declared, Fraction, Listed, Pair
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +25,7 @@ _PAGE = "https://docs.pytorch.org/docs/stable/generated/torch.optim.{}.html"
 _FUSED_DEVICES = {"cpu", "cuda", "xpu", "mps"}
 
 NonNegative = Annotated[float, Field(ge=0)]
+FirstMayBeNone = Annotated[tuple[NonNegative | None, NonNegative], Listed]
 
 
 def _one_or_several(value: Any) -> Any:
@@ -176,7 +177,30 @@ class RmsProp(Optimizer):
     maximize: bool = Field(default=False, description="Whether to go up instead of down.")
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.name: optimizer for optimizer in (Sgd, Adam, AdamW, RmsProp)}
+class Adafactor(Optimizer):
+    """Adafactor (Shazeer and Stern, 2018): of a matrix it keeps mean squares by row and by column alone.
+
+    T5's optimizer. PyTorch has no fused version of it.
+    """
+
+    name: ClassVar[str] = "adafactor"
+    torch_name: ClassVar[str] = "Adafactor"
+    can_fuse: ClassVar[bool] = False
+    reference: ClassVar[str] = _PAGE.format("Adafactor")
+
+    lr: NonNegative = Field(default=1e-2, description="Learning rate, the most that a step is relative to a weight.")
+    beta2_decay: float = Field(default=-0.8, le=0, description="How the decay of the mean squares grows with steps.")
+    eps: FirstMayBeNone = Field(
+        default=(None, 1e-3),
+        description="Added to the squares (none: the type's smallest step), and the least size of a weight.",
+    )
+    d: float = Field(default=1.0, ge=1, description="The root mean square that an update is cut to.")
+    maximize: bool = Field(default=False, description="Whether to go up instead of down.")
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    optimizer.name: optimizer for optimizer in (Sgd, Adam, AdamW, RmsProp, Adafactor)
+}
 """Optimizers by their name in a spec."""
 
 

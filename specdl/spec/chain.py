@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from specdl.data.paths import located
 from specdl.data.tokenizers import TOKENIZERS, FromFile, SameAs, TokenizerKind, Trained
 from specdl.data.transforms import ANY_TRANSFORMS, BATCH_TRANSFORMS, TRANSFORMS, Transform
+from specdl.data.transforms.sentences import NextSentence, SentencePair
 from specdl.data.transforms.text import OfTokens, Tokenize
 from specdl.diagnostics import Diagnostics, Note, Span, did_you_mean
 from specdl.ir.dims import Dim, Symbol, SymDim, symbol
@@ -23,7 +24,7 @@ from specdl.ir.types import TensorType, substitute
 from specdl.ops.base import TypeRuleError
 from specdl.source import SpanTree
 from specdl.spec.declared import instance, listing, named
-from specdl.spec.entries import Entry, parse_entry
+from specdl.spec.entries import Argument, Entry, Text, parse_entry
 from specdl.spec.validate import choose, show
 
 
@@ -107,7 +108,13 @@ class Chain:
             help = "put it under `transforms`, which run on examples"
             self.diagnostics.add("E0503", f"`{name}` needs single examples of text", entry.operator.span, help=help)
             return
+        if entry.inputs is None and entry.targets:  # `german = tokenize: words` reads what it writes
+            inputs = tuple(Argument(target.value, None, target.span) for target in entry.targets)
+            entry = replace(entry, inputs=inputs)
         arguments, spans = entry.arguments, entry.spans
+        if TRANSFORMS.get(name) is SentencePair:
+            self._sentence_pair(entry, place)
+            return
         if TRANSFORMS.get(name) is Tokenize:
             made = self._tokenizer(entry, place)
             if made is None:
@@ -128,11 +135,16 @@ class Chain:
                 else f"write `tokens = {name}(tokens)`",
             )
             return
+        self._add_entry(entry, transform, batch)
+
+    def _add_entry(self, entry: Entry, transform: Transform, batch: bool = False) -> None:
+        """Adds the transform of an entry with its fields."""
+        assert entry.inputs is not None
         when = When(True, False) if batch else self.when(entry)
         if when is None or not (when.training or when.evaluation):
             return
         inputs, outputs = tuple(str(item.value) for item in entry.inputs), tuple(item.value for item in entry.targets)
-        transform = transform.with_classes([self.counts.get(field) for field in inputs])
+        transform = transform.with_classes([self.counts.get(field) for field in inputs]).for_outputs(len(outputs))
         parsed = TransformEntry(transform, inputs, outputs, when, entry.span, self._made_by(transform, inputs))
         before = len(self.diagnostics.items)
         self._check_place(parsed, entry)
@@ -156,6 +168,34 @@ class Chain:
         if isinstance(parsed.transform, OfTokens) and parsed.tokenizer is not None:
             holding = zip(parsed.outputs, parsed.transform.holds_tokens(), strict=False)
             self.vocabularies.update({field: parsed.tokenizer for field, holds in holding if holds})
+
+    def _sentence_pair(self, entry: Entry, place: tuple[Any, ...]) -> None:
+        """Adds `tokenize` and `next_sentence` for an entry that is short for both."""
+        made = self._tokenizer(entry, place)
+        if made is None:
+            return
+        name, operator = entry.operator.value, entry.operator
+        pair = instance(name, made[0], operator.span, made[1], TRANSFORMS, "transform", self.diagnostics, folders)
+        if pair is None:
+            return
+        assert isinstance(pair, SentencePair)
+        if entry.inputs is None or len(entry.inputs) not in (1, 2) or len(entry.targets) < 1:
+            message = f"`{name}` takes a field of sentences, and the number of the document of each"
+            help = f"write `tokens, segments, label = {name}(text)`"
+            self.diagnostics.add("E0503", message, entry.span, help=help)
+            return
+        text, *documents = entry.inputs
+        if not documents and "document" in self.types[True]:
+            documents = [replace(text, value="document")]
+        hidden = f"{text.value} tokens"  # no name that a spec can have
+        bare = replace(entry, spans=SpanTree(entry.spans.span))
+        before = len(self.diagnostics.items)
+        tokenize = replace(bare, targets=(Text(hidden, text.span),), operator=replace(operator, value=Tokenize.name))
+        self._add_entry(replace(tokenize, inputs=(text,)), Tokenize(tokenizer=pair.tokenizer))
+        if len(self.diagnostics.items) > before:
+            return
+        joined = replace(bare, inputs=(replace(text, value=hidden), *documents))
+        self._add_entry(joined, NextSentence(max_length=pair.max_length, probability=pair.share))
 
     # ---- tokenizers ----------------------------------------------------------------------------------
 
@@ -358,14 +398,22 @@ class Chain:
             message = f"`weighted` draws examples, which `{self._arranging.transform.name}` makes anew"
             notes = [Note("it is here", self._arranging.span)]
             self.diagnostics.add("E0502", message, spans.at("weighted"), notes=notes)
-        type = None if bucket is None else self.types[False].get(bucket)
-        unknown = bucket in self.lost or (self.broken and type is None)
-        if bucket is not None and not unknown and (type is None or not type.ragged):
+        if bucket is not None:
+            self._check_lengths(bucket, "bucket", spans.at("bucket"))
+
+    def check_budget(self, field: str, span: Span) -> None:
+        """Records a batch size in tokens of a field that has none."""
+        self._check_lengths(field, "batch_size", span)
+
+    def _check_lengths(self, field: str, word: str, span: Span) -> None:
+        type = self.types[False].get(field)
+        unknown = field in self.lost or (self.broken and type is None)
+        if not unknown and (type is None or not type.ragged):
             fitting = [name for name, item in self.types[False].items() if item.ragged and not item.text]
-            got = f"`{bucket}`" if type is None else f"`{bucket}`, which is {type}"
-            help = did_you_mean(bucket, fitting) or listing("such fields", fitting)
-            message = f"`bucket` needs a field that differs in length, got {got}"
-            self.diagnostics.add("E0502", message, spans.at("bucket"), help=help)
+            got = f"`{field}`" if type is None else f"`{field}`, which is {type}"
+            help = did_you_mean(field, fitting) or listing("such fields", fitting)
+            message = f"`{word}` needs a field that differs in length, got {got}"
+            self.diagnostics.add("E0502", message, span, help=help)
 
 
 def _of_text(transform: Transform) -> bool:

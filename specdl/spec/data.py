@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from specdl.data.examples import BatchSize, Budget
 from specdl.data.fields import FieldSpec, companions
 from specdl.data.paths import located
 from specdl.data.sources import SOURCES, Described, Source, Torchvision
@@ -102,6 +103,45 @@ OnBad = Annotated[
 ]
 
 
+def _batch_size(value: Any) -> BatchSize:
+    if isinstance(value, Budget):
+        return value
+    if isinstance(value, Mapping) and len(value) == 1:
+        ((field, tokens),) = value.items()
+        if isinstance(field, str) and _is_count(tokens):
+            return Budget(field, tokens)
+    elif _is_count(value):
+        return int(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        raise PydanticCustomError("batch_size", "must be at least 1")
+    raise PydanticCustomError(
+        "batch_size", "expected a number of examples from 1, or {tokens: 4096}: at most so many tokens of a field"
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+GivenSize = Annotated[
+    BatchSize,
+    PlainValidator(_batch_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {
+                    "type": "object",
+                    "additionalProperties": {"type": "integer", "minimum": 1},
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                },
+            ]
+        }
+    ),
+]
+
+
 def _automatic(value: Any) -> bool | None:
     if value == "auto":
         return None
@@ -126,7 +166,11 @@ class DataSection(Section):
     fields: dict[str, Any] = Field(
         default_factory=dict, description="The fields of one example, typed like inputs, where the source needs it."
     )
-    batch_size: int = Field(default=32, ge=1, description="Examples in a batch.")
+    batch_size: GivenSize = Field(
+        default=32,
+        description="Examples in a batch; or {tokens: 4096}: as many as have at most so many tokens of that field, "
+        "what fills the shorter ones up included.",
+    )
     split: Split | None = Field(default=None, description="Which share is held out.")
     transforms: list[Any] = Field(default_factory=list, description="What is done to examples, as entries.")
     batch_transforms: list[Any] = Field(
@@ -162,7 +206,7 @@ class Data:
     """
 
     source: Source
-    batch_size: int
+    batch_size: BatchSize
     split: Split
     transforms: tuple[TransformEntry, ...]
     raw: Mapping[str, TensorType]
@@ -222,6 +266,11 @@ def parse_data(value: Any, spans: SpanTree, diagnostics: Diagnostics) -> Data | 
     chain.compare()
     behind = chain.types[False]
     chain.check_sampler(sampler.weighted, sampler.bucket, spans.child("sampler"))
+    if isinstance(section.batch_size, Budget):
+        chain.check_budget(section.batch_size.field, spans.at("batch_size"))
+        if section.sampler is not None:
+            message = "a `batch_size` in tokens decides which examples share a batch, so there is no `sampler`"
+            diagnostics.add("E0502", message, spans.at("sampler"), help="leave `sampler` out")
     fields = {name: type for name, type in behind.items() if not type.text}
     batch = Chain(fields, counts, diagnostics)
     batch.entries(section.batch_transforms, spans.child("batch_transforms"), batch=True)

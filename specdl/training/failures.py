@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from specdl.data.examples import Budget
 from specdl.spec.recipe import Recipe
 from specdl.training.errors import TrainingFailed
 from specdl.training.model import StepFunction, Tensors
@@ -90,8 +91,11 @@ def out_of_memory(recipe: Recipe, device: torch.device) -> str:
     peak = ""
     if device.type == "cuda":
         peak = f" (peak {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB)"
-    lines = [f"memory ran out on {device}{peak} with `batch_size: {size}`"]
-    if size > 1:
+    shown = size if isinstance(size, int) else f"{{{size.field}: {size.tokens}}}"
+    lines = [f"memory ran out on {device}{peak} with `batch_size: {shown}`"]
+    if isinstance(size, Budget):
+        lines.append(f"  fewer tokens at a time need less: `batch_size: {{{size.field}: {size.tokens // 2}}}`")
+    elif size > 1:
         half = f"`batch_size: {size // 2}` with `accumulate: {accumulate * 2}`"
         lines.append(f"  half at a time gives the same updates: {half}")
     if recipe.train.precision == "fp32":

@@ -119,9 +119,7 @@ class _Loop:
             usual_inputs(model.input_names, model.output_names, data.fields),
             soft_labels(model.program),
         )
-        whole, rest = divmod(self.examples.count("train"), self.batch_size)
-        # A last batch of one example a process is left out: batch normalisation can't take it.
-        self.batches = max(whole + (rest >= 2 * engine.processes), 1)
+        self.batches = self.examples.batch_count(self.batch_size, engine.processes)
         self.steps_per_epoch = math.ceil(self.batches / self.settings.accumulate)
         self.total_steps = self.settings.max_steps or (self.settings.epochs or DEFAULT_EPOCHS) * self.steps_per_epoch
         self.epochs = math.ceil(self.total_steps / self.steps_per_epoch)

@@ -130,6 +130,17 @@ def _units(texts: Sequence[str], unit: str, first: int) -> Iterator[tuple[str, i
         document += 1
 
 
+class TextPairs(Text):
+    """Files of sentences, one a line, with an empty line between documents: what `sentence_pair` makes pairs of.
+
+    The same as `{text: {unit: line}}`: the fields `text` and `document`.
+    """
+
+    name: ClassVar[str] = "text_pairs"
+
+    unit: Literal["document", "paragraph", "line"] = Field(default="line", description="What an example is.")
+
+
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 
 
@@ -140,4 +151,4 @@ def python_topics() -> list[str]:
     return [topics[name] for name in sorted(topics)]
 
 
-__all__ = ["Text", "python_topics"]
+__all__ = ["Text", "TextPairs", "python_topics"]

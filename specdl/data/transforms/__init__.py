@@ -13,7 +13,7 @@ from specdl.data.transforms.colour import (
     RandomPerspective,
     RandomRotation,
 )
-from specdl.data.transforms.denoising import Denoise, ShiftRight, SpanCorruption
+from specdl.data.transforms.denoising import Denoise, Shift, ShiftRight, SpanCorruption
 from specdl.data.transforms.geometry import (
     CenterCrop,
     Pad,
@@ -28,8 +28,8 @@ from specdl.data.transforms.language import Blocks, MaskTokens, NextToken, Pack
 from specdl.data.transforms.mixing import Cutmix, Mixup
 from specdl.data.transforms.numbers import Binarize, Normalize, OneHot, ToDtype
 from specdl.data.transforms.opencv import OPENCV
-from specdl.data.transforms.sentences import NextSentence
-from specdl.data.transforms.text import Tokenize
+from specdl.data.transforms.sentences import NextSentence, SentencePair
+from specdl.data.transforms.text import PaddingMask, Tokenize
 from specdl.data.transforms.word_vectors import Cbow, Cooccurrence, SkipGram
 
 _TEXT: tuple[type[Transform], ...] = (
@@ -39,9 +39,12 @@ _TEXT: tuple[type[Transform], ...] = (
     Pack,
     MaskTokens,
     NextSentence,
+    SentencePair,
     SpanCorruption,
     Denoise,
     ShiftRight,
+    Shift,
+    PaddingMask,
     SkipGram,
     Cbow,
     Cooccurrence,

@@ -56,6 +56,10 @@ class Transform(Declared):
         """The transform with the number of classes that each of its fields counts, as far as that is known."""
         return self
 
+    def for_outputs(self, count: int) -> Transform:
+        """The transform that writes so many fields."""
+        return self
+
     def infer_fields(self, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
         """The types of the fields that it writes, from those that it reads: `infer` of each, unless it says otherwise.
 

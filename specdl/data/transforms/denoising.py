@@ -7,9 +7,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from specdl.data.transforms.base import Transform, fresh, whole
 from specdl.data.transforms.language import Role, one_field
@@ -29,24 +29,41 @@ class ShiftRight(OfTokens):
 
     The input is the label with a token before it and without its last one; the network sees the right tokens up to
     each place, and says the next. Tokens that begin with that token already (`bos`) don't get a second one.
+    `target = shift_right(label)` leaves the label as it is.
     """
 
     name: ClassVar[str] = "shift_right"
     main: ClassVar[str | None] = "start"
     objective: ClassVar[bool] = True
 
-    start: Role | None = Field(
-        default=None, description="The token that a text begins with: `bos`, `cls`, or else `pad`, unless given."
+    fewer: ClassVar[bool] = True
+
+    start: Role | Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="The token that a text begins with, by its part or its number: `bos`, `cls`, or else `pad`, "
+        "unless given.",
     )
+    _alone: bool = PrivateAttr(default=False)
+
+    ignore: int = Field(default=IGNORED, description="What fills the label up, which losses leave out.")
 
     def needs(self) -> tuple[tuple[str, ...], ...]:
+        if isinstance(self.start, int):
+            return ()
         return (("bos", "cls", "pad") if self.start is None else (self.start,),)
 
     def holds_tokens(self) -> tuple[bool, ...]:
         return True, True
 
+    def for_outputs(self, count: int) -> Self:
+        copy = self.model_copy()
+        copy._alone = count == 1
+        return copy
+
     def infer_fields(self, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
         tokens = one_field(types, self.name)
+        if self._alone:
+            return (tokens,)
         most = extent(tokens.shape[1])[1]
         label = tokens.with_shape(tokens.shape[0], fresh(most=None if math.isinf(most) else int(most)))
         return label, label
@@ -54,15 +71,27 @@ class ShiftRight(OfTokens):
     def apply(self, fields: Sequence[Any], generator: torch.Generator) -> tuple[Any, ...]:
         from specdl.data.columns import as_ragged
 
-        roles = self.vocabulary.roles
-        wanted = (self.start,) if self.start is not None else ("bos", "cls", "pad")
-        start = next(roles[role] for role in wanted if role in roles)
+        start = self._start()
         tokens = replace(as_ragged(fields[0]), padding=self.vocabulary.padding)
         places = tokens.places()
-        label = tokens.keep(~((places == 0) & (tokens.values == start)))
+        label = tokens if self._alone else tokens.keep(~((places == 0) & (tokens.values == start)))
         target = label.surrounded(start, None)
         ends = target.lengths.repeat_interleave(target.lengths, output_size=len(target.values)) - 1
-        return target.keep(target.places() < ends), replace(label, padding=IGNORED)
+        return target.keep(target.places() < ends), replace(label, padding=self.ignore)
+
+    def _start(self) -> int:
+        """The number of the token that a text begins with."""
+        if isinstance(self.start, int):
+            return self.start
+        roles = self.vocabulary.roles
+        wanted = (self.start,) if self.start is not None else ("bos", "cls", "pad")
+        return next(roles[role] for role in wanted if role in roles)
+
+
+class Shift(ShiftRight):
+    """`shift_right` by another name: `target, label = shift(target)`."""
+
+    name: ClassVar[str] = "shift"
 
 
 class _Damaged(OfTokens):
@@ -137,20 +166,28 @@ class SpanCorruption(_Damaged):
 
     density: float = Field(default=0.15, gt=0, lt=1, description="The share of the tokens that is taken out.")
     mean_length: float = Field(default=3.0, ge=1, description="Tokens that a span has on average.")
+    length: int | None = Field(
+        default=None, ge=3, description="Tokens that the input may have, `eos` included; a longer text loses its end."
+    )
 
     def needs(self) -> tuple[tuple[str, ...], ...]:
         return (("sentinels",),)
+
+    def infer_fields(self, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        source, label = super().infer_fields(types)
+        return source.with_shape(source.shape[0], fresh(1, self.length)), label
 
     def damage(
         self, tokens: np.ndarray[Any, Any], random: np.random.Generator
     ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         import numpy as np
 
-        count, end = len(tokens), np.array(self._end(), dtype=np.int64)
+        end = np.array(self._end(), dtype=np.int64)
+        tokens = tokens[: self._fitting(len(tokens))]
+        count = len(tokens)
         if count < 2:  # there is nothing to take and something to leave
             return np.concatenate([tokens, end]), end
-        taken = min(max(round(count * self.density), 1), count - 1)
-        spans = min(max(round(taken / self.mean_length), 1), taken, count - taken, len(self.vocabulary.sentinels))
+        taken, spans = self._amounts(count)
         kept, gone = _partition(count - taken, spans, random), _partition(taken, spans, random)
         source: list[np.ndarray[Any, Any]] = []
         label: list[np.ndarray[Any, Any]] = []
@@ -161,6 +198,24 @@ class SpanCorruption(_Damaged):
             label += [sentinel, tokens[at + stay : at + stay + leave]]
             at += stay + leave
         return np.concatenate([*source, end]), np.concatenate([*label, end])
+
+    def _amounts(self, count: int) -> tuple[int, int]:
+        """Of so many tokens, at least two: how many are taken out, and in how many spans."""
+        taken = min(max(round(count * self.density), 1), count - 1)
+        return taken, min(max(round(taken / self.mean_length), 1), taken, count - taken, len(self.vocabulary.sentinels))
+
+    def _fitting(self, count: int) -> int:
+        """How many of a text's tokens give an input of at most `length`."""
+        if self.length is None:
+            return count
+        room = self.length - len(self._end())
+        while count >= 2:
+            taken, spans = self._amounts(count)
+            over = count - taken + spans - room
+            if over <= 0:
+                break
+            count -= max(over, 1)
+        return count
 
 
 def _partition(total: int, parts: int, random: np.random.Generator) -> list[int]:
@@ -232,4 +287,4 @@ class Denoise(_Damaged):
         return np.where(is_span, mask, tokens[np.minimum(starts, max(len(tokens) - 1, 0))])
 
 
-__all__ = ["Denoise", "ShiftRight", "SpanCorruption"]
+__all__ = ["Denoise", "Shift", "ShiftRight", "SpanCorruption"]

@@ -269,6 +269,7 @@ class MaskTokens(OfTokens):
     random_share: float = Field(
         default=0.1, ge=0, le=1, alias="random", description="The share of those that any token replaces."
     )
+    ignore: int = Field(default=IGNORED, description="The label of tokens that are not hidden, which losses leave out.")
 
     def needs(self) -> tuple[tuple[str, ...], ...]:
         return (("mask",),) if self.mask else ()
@@ -295,14 +296,14 @@ class MaskTokens(OfTokens):
         column = as_ragged(fields[0])
         tokens = column.values
         hidden = self._hidden(column, generator)
-        label = torch.where(hidden, tokens, IGNORED)
+        label = torch.where(hidden, tokens, self.ignore)
         how = torch.rand(len(tokens), generator=generator).to(tokens.device)
         ordinary = _ordinary(self.vocabulary.size, self.vocabulary.special).to(tokens.device)
         drawn = torch.randint(max(len(ordinary), 1), (len(tokens),), generator=generator).to(tokens.device)
         changed = torch.where(hidden & (how < self.mask + self.random_share), ordinary[drawn], tokens)
         changed = torch.where(hidden & (how < self.mask), self.vocabulary.roles.get("mask", 0), changed)
         if isinstance(fields[0], Ragged):
-            return column.with_values(changed), column.with_values(label, padding=IGNORED)
+            return column.with_values(changed), column.with_values(label, padding=self.ignore)
         return changed.view(fields[0].shape), label.view(fields[0].shape)
 
     def _hidden(self, column: Ragged, generator: torch.Generator) -> torch.Tensor:

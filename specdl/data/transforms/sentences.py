@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from specdl.data.transforms.base import Transform, fresh
-from specdl.data.transforms.text import OfTokens, require_tokens
+from specdl.data.transforms.text import OfTokens, TokenizerArgument, require_tokens
 from specdl.ir.types import TensorType
 from specdl.ops.base import TypeRuleError
 
@@ -105,4 +105,28 @@ class NextSentence(OfTokens):
         return *pairs, label
 
 
-__all__ = ["NextSentence"]
+class SentencePair(OfTokens):
+    """Pairs of sentences straight from text: `tokens, segments, label = sentence_pair(text): {tokenizer: wordpiece}`.
+
+    Short for `tokenize` and `next_sentence` behind it. Sentences are of one document where the source's `document`
+    says so, as that of `text_pairs` does.
+    """
+
+    name: ClassVar[str] = "sentence_pair"
+    main: ClassVar[str | None] = "tokenizer"
+    strings: ClassVar[bool] = True
+    arranged: ClassVar[int] = NextSentence.arranged
+    objective: ClassVar[bool] = True
+
+    tokenizer: TokenizerArgument = Field(description="As that of `tokenize`.")
+    max_length: int = Field(default=128, ge=4, description="Tokens that a pair may have, the special ones included.")
+    share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        alias="random",
+        description="How often the second sentence is another than the one that follows.",
+    )
+
+
+__all__ = ["NextSentence", "SentencePair"]

@@ -161,6 +161,30 @@ class Tokenize(OfTokens):
         return encoded.tokens, encoded.segments
 
 
+class PaddingMask(OfTokens):
+    """Where a batch has tokens and where it is filled up: `attention_mask = padding_mask(tokens)`, true at tokens."""
+
+    name: ClassVar[str] = "padding_mask"
+
+    def holds_tokens(self) -> tuple[bool, ...]:
+        return (False,)
+
+    def infer_fields(self, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        if len(types) != 1:
+            raise TypeRuleError(f"takes one field, got {len(types)}", help="write `mask = padding_mask(tokens)`")
+        return (require_tokens(types[0]).with_dtype("bool"),)
+
+    def apply(self, fields: Sequence[Any], generator: torch.Generator) -> tuple[Any, ...]:
+        import torch
+
+        from specdl.data.columns import Ragged
+
+        column = fields[0]
+        if isinstance(column, Ragged):
+            return (column.with_values(torch.ones_like(column.values, dtype=torch.bool), padding=0),)
+        return (torch.ones_like(column, dtype=torch.bool),)
+
+
 def _tagged(words: Ragged, tags: Any, offsets: Sequence[int]) -> Ragged:
     """Each word's tag at its first token, -100 elsewhere. Raises `SpecError` where words and tags differ in number."""
     import torch
@@ -186,4 +210,4 @@ def recorded_tokenizer(path: str) -> FromFile:
     return FromFile(path=path)
 
 
-__all__ = ["IGNORED", "OfTokens", "Tokenize", "recorded_tokenizer", "require_tokens"]
+__all__ = ["IGNORED", "OfTokens", "PaddingMask", "Tokenize", "recorded_tokenizer", "require_tokens"]

@@ -49,6 +49,52 @@ def check_declared(made: Source, loaded: Stacked | Records) -> None:
         assert all(a == b for a, b in zip(example[name].shape, type.shape[1:], strict=True) if isinstance(b, int))
 
 
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image for each of a thousand classes, none of them square."""
+    root = tmp_path_factory.mktemp("imagenet")
+    for number in range(1000):
+        folder = root / "train" / f"n{number:08}"
+        folder.mkdir(parents=True)
+        Image.fromarray(noise(12, 30, 3)).save(folder / "a.png")
+    held_out = root / "val" / "n00000283"
+    held_out.mkdir(parents=True)
+    Image.fromarray(noise(300, 400, 3)).save(held_out / "a.png")
+    return root
+
+
+class TestImagenet:
+    def test_squares_of_one_size(self, imagenet: Path) -> None:
+        made = source("imagenet", root=imagenet)
+        loaded = made.load()
+        check_declared(made, loaded)
+        assert made.fields()["image"].shape[1:] == (3, 224, 224)
+        assert loaded.classes["label"][283] == "Persian cat"
+        assert len(made.classes("label") or ()) == 1000
+        assert loaded.parts is not None
+        (at,) = loaded.parts["validation"].tolist()
+        assert not isinstance(loaded, Stacked)
+        example = loaded.get(at)
+        assert int(example["label"]) == 283
+        weights = pytest.importorskip("torchvision.models").MobileNet_V2_Weights.IMAGENET1K_V1
+        with Image.open(imagenet / "val" / "n00000283" / "a.png") as image:
+            reference = weights.transforms(mean=[0.0] * 3, std=[1.0] * 3)(image)
+        # Pillow scales bytes, and rounds along each direction: half of 1/255 twice. Here numbers are scaled.
+        torch.testing.assert_close(example["image"], reference, rtol=0, atol=1.01 / 255)
+
+    def test_images_as_they_are(self, imagenet: Path) -> None:
+        made = source("imagenet", root=imagenet, size=None)
+        loaded = made.load()
+        check_declared(made, loaded)
+        assert not isinstance(loaded, Stacked)
+        assert loaded.get(0)["image"].shape == (3, 12, 30)
+
+    def test_another_number_of_classes(self, tmp_path: Path) -> None:
+        digit_folder(tmp_path, 20)
+        with pytest.raises(SpecError, match="classes, ImageNet 1,000"):
+            source("imagenet", root=tmp_path).load()
+
+
 class TestImageFolder:
     def test_classes_in_order_and_files_of_all_kinds(self, tmp_path: Path) -> None:
         for name in (

@@ -257,6 +257,49 @@ class TestTables:
         named = {"spanish": {**STRING, "column": "1"}, "english": {**STRING, "column": "0"}}
         assert texts(load(source("pairs", named, file=path)), "spanish") == ["hola", "mundo"]
 
+    def test_a_file_for_each_language(self, tmp_path: Path) -> None:
+        write(tmp_path / "train.en", "one\r\n\ntwo\nthree\n")
+        write(tmp_path / "train.de", "eins\nnichts\nzwei\ndrei\n")
+        write(tmp_path / "more" / "europarl-v7.de.gz", gzip.compress(b"vier\n"))
+        write(tmp_path / "more" / "europarl-v7.english", "four")
+        write(tmp_path / "valid.en", "five\n")
+        write(tmp_path / "valid.de", "fünf\n")
+        write(tmp_path / "readme.txt", "no text of a language\n")
+        found = load(source("parallel_text", files=tmp_path))
+        pairs = sorted(zip(texts(found, "english"), texts(found, "german"), strict=True))
+        wanted = [("five", "fünf"), ("four", "vier"), ("one", "eins"), ("three", "drei"), ("two", "zwei")]
+        assert pairs == wanted
+        assert found.parts is not None
+        assert [texts(found, "german")[at] for at in found.parts["validation"].tolist()] == ["fünf"]
+        assert len(found.parts["train"]) == 4
+        write(tmp_path / "a.fr", "un\n")
+        write(tmp_path / "a.en", "one\n")
+        files = [str(tmp_path / "a.fr"), str(tmp_path / "a.en")]
+        named = load(SOURCES["parallel_text"].model_validate({"files": files, "languages": ["fr", "english"]}))
+        assert (texts(named, "fr"), texts(named, "english")) == (["un"], ["one"])
+
+    @pytest.mark.parametrize(
+        ("files", "words"),
+        [
+            ({"train.en": "a\nb\n", "train.de": "a\n"}, "lines belong together differ in number"),
+            ({"train.en": "a\n"}, "has no file in german beside it"),
+            ({"valid.en": "a\n", "valid.de": "a\n"}, "no lines to train on"),
+            ({"train.fr": "a\n"}, "has no file that ends in"),
+        ],
+    )
+    def test_languages_that_do_not_fit(self, tmp_path: Path, files: dict[str, str], words: str) -> None:
+        for name, content in files.items():
+            write(tmp_path / name, content)
+        with pytest.raises(SpecError, match=words):
+            source("parallel_text", files=tmp_path).load()
+
+    def test_a_line_that_is_no_text(self, tmp_path: Path) -> None:
+        write(tmp_path / "train.en", b"a\nb\xff\nc\n")
+        write(tmp_path / "train.de", "x\ny\nz\n")
+        found = load(source("parallel_text", files=tmp_path))
+        assert texts(found, "german") == ["x", "z"]
+        assert [item.name for item in found.bad] == [f"{tmp_path / 'train.en'}:2"]
+
     def test_text_beside_images_is_read_with_them(self, tmp_path: Path) -> None:
         from PIL import Image
 

@@ -11,14 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specdl.data.columns import Chosen, Ragged, Windows, ragged, strings
+from specdl.data.columns import Chosen, Ragged, Windows, collate, ragged, strings
 from specdl.data.tokenizers import TOKENIZERS
 from specdl.data.tokenizers.vocabulary import Vocabulary, vocabulary_of
 from specdl.data.transforms import TRANSFORMS
 from specdl.data.transforms.language import packed
 from specdl.data.transforms.text import IGNORED, OfTokens, Tokenize
 from specdl.diagnostics import SpecError
-from specdl.ir.dims import BATCH, symbol
+from specdl.ir.dims import BATCH, extent, symbol
 from specdl.ir.types import STRING, TensorType
 from specdl.ops.base import TypeRuleError
 
@@ -244,6 +244,22 @@ class TestSpanCorruption:
         assert lists(source) == [[9, EOS], [EOS]]
         assert lists(label) == [[EOS], [EOS]]
 
+    @pytest.mark.parametrize("length", [8, 20])
+    def test_a_longest_input(self, length: int) -> None:
+        column = drawn(200, 60, ends=True)
+        made = make("span_corruption", length=length)
+        source, label = made.apply([column], generator())
+        lengths = [len(row) for row in lists(source)]
+        assert max(lengths) <= length
+        whole = [
+            sum(token not in VOCABULARY.sentinels for token in [*kept[:-1], *gone[:-1]])
+            for kept, gone in zip(lists(source), lists(label), strict=True)
+        ]
+        for before, size, after in zip(lists(column), lengths, whole, strict=True):
+            # Nothing is cut off that would have fitted: one token more makes an input of at most one more.
+            assert after == len(before) - 2 or size in (length - 1, length)
+        assert extent(made.infer_fields([TOKENS])[0].shape[1]) == (1, length)
+
 
 class TestDenoise:
     def test_tokens_are_kept_or_masked(self) -> None:
@@ -280,6 +296,25 @@ class TestShiftRight:
         target, label = make("shift_right", start="pad").apply([texts([9, EOS])], generator())
         assert (lists(target), lists(label)) == ([[PAD, 9]], [[9, EOS]])
         assert make("shift_right").needs() == (("bos", "cls", "pad"),)
+
+    def test_a_label_that_stays(self) -> None:
+        (target,) = make("shift", start=7).for_outputs(1).apply([texts([7, 9, EOS], [9])], generator())[:1]
+        assert lists(target) == [[7, 7, 9], [7]]
+        (type,) = make("shift_right").for_outputs(1).infer_fields([TOKENS])
+        assert type == TOKENS
+        assert make("shift_right", start=0).needs() == ()
+
+    def test_what_a_label_is_filled_up_with(self) -> None:
+        _, label = make("shift_right", ignore=-1).apply([texts([BOS, 9], [BOS, 9, EOS])], generator())
+        assert label.padding == -1
+
+
+def test_a_mask_is_true_at_tokens() -> None:
+    (mask,) = make("padding_mask").apply([texts([9, 9, EOS], [9])], generator())
+    assert collate({"mask": mask}, {})["mask"].tolist() == [[True, True, True], [True, False, False]]
+    (whole,) = make("padding_mask").apply([torch.zeros(2, 3, dtype=torch.int64)], generator())
+    assert whole.tolist() == [[True] * 3] * 2
+    assert make("padding_mask").infer_fields([TOKENS]) == (TOKENS.with_dtype("bool"),)
 
 
 class TestNextSentence:

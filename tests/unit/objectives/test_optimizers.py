@@ -30,6 +30,13 @@ CASES = [
     ("adamw", {}, torch.optim.AdamW, {}),
     ("adamw", {"lr": 3e-3, "eps": 1e-6}, torch.optim.AdamW, {"lr": 3e-3, "eps": 1e-6}),
     ("rmsprop", {}, torch.optim.RMSprop, {}),
+    ("adafactor", {}, torch.optim.Adafactor, {}),
+    (
+        "adafactor",
+        {"lr": 0.1, "beta2_decay": -0.5, "eps": [1e-10, 1e-2], "d": 2.0, "weight_decay": 0.01},
+        torch.optim.Adafactor,
+        {"lr": 0.1, "beta2_decay": -0.5, "eps": (1e-10, 1e-2), "d": 2.0, "weight_decay": 0.01},
+    ),
     (
         "rmsprop",
         {"alpha": 0.9, "centered": True, "momentum": 0.5},
@@ -66,7 +73,7 @@ def test_defaults_are_pytorchs() -> None:
     parameters = [nn.Parameter(torch.zeros(1))]
     for optimizer, reference in zip(
         OPTIMIZERS.values(),
-        (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop),
+        (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adafactor),
         strict=True,
     ):
         expected = reference(parameters).defaults

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from specdl.api import Model, compile_source
-from specdl.data.examples import Examples
+from specdl.data.examples import Budget, Examples
 from specdl.diagnostics import SpecError
 from specdl.source import parse_text
 from specdl.training.errors import Interrupted
@@ -221,7 +221,36 @@ optimizer: {adamw: {lr: 3e-2}}
 train: {max_steps: 60}
 """
 
+TOKENS = TRANSLATION.replace("  sampler: {bucket: source}\n  batch_size: 16\n", "  batch_size: {source: 200}\n")
+
+SENTENCES = """
+inputs: {tokens: {shape: [T], dtype: int64}, segments: {shape: [T], dtype: int64}, seen: {shape: [T], dtype: bool}}
+outputs: [logits, follows]
+layers:
+  - x = embedding(tokens): {num_embeddings: 64, embedding_dim: 16}
+  - y = embedding(segments): {num_embeddings: 2, embedding_dim: 16}
+  - add(x, y)
+  - h = multi_head_attention(_, mask=seen): 2
+  - logits = linear: 64
+  - follows = compute: h[:, 0]
+  - follows = linear(follows): 2
+data:
+  source: {text_pairs: FOLDER/corpus.txt}
+  transforms:
+    - tokens, segments, is_next = sentence_pair(text): {tokenizer: {wordpiece: {vocabulary: 64}}, max_length: 32}
+    - tokens, label = mask_tokens(tokens): {ignore: -7}
+    - seen = padding_mask(tokens)
+  batch_size: 16
+losses:
+  - cross_entropy(logits, label): {ignore_index: -7}
+  - cross_entropy(follows, is_next)
+optimizer: {adafactor: {lr: 1e-2}}
+train: {max_steps: 20}
+"""
+
 ALL = {
+    "tokens": TOKENS,
+    "sentences": SENTENCES,
     "language": LANGUAGE,
     "classes": CLASSES,
     "translation": TRANSLATION,
@@ -317,6 +346,61 @@ def test_padding_counts_in_no_measure(folder: Path, tmp_path: Path) -> None:
     assert measured["perplexity"] == pytest.approx(math.exp(total / count), rel=1e-4)
     assert measured["accuracy"] == pytest.approx(hits / count)
     assert 0 <= measured["bleu"] <= 1
+
+
+def test_batches_of_at_most_so_many_tokens(folder: Path) -> None:
+    examples, size = opened(TOKENS, folder), Budget("source", 200)
+    for processes in (1, 3):
+        count = examples.batch_count(size, processes)
+        epochs = []
+        for epoch in range(2):
+            served = [
+                list(examples.training(epoch, range(count), size, rank=rank, processes=processes))
+                for rank in range(processes)
+            ]
+            for shares in zip(*served, strict=True):
+                longest = max(batch["source"].shape[1] for batch in shares)
+                assert longest * sum(len(batch["source"]) for batch in shares) <= 200
+            rows = [tuple(row.tolist()) for batches in served for batch in batches for row in batch["label"]]
+            assert len(rows) == examples.count("train")
+            epochs.append([batch["source"].tolist() for batch in served[0]])
+        assert epochs[0] != epochs[1]
+    # Few tokens are padding, and few places are free: a batch by number has as much of neither.
+    batches = list(examples.training(0, range(count := examples.batch_count(size)), size))
+    used = sum(int(batch["source_mask"].sum()) for batch in batches)
+    assert used > 0.8 * 200 * count
+    held_out = list(examples.batches("validation", size))
+    assert sum(len(batch["source"]) for batch in held_out) == examples.count("validation")
+    assert all(batch["source"].numel() <= 200 for batch in held_out)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("{source: 200}", "{target_words: 200}", "needs a field that differs in length, got `target_words`"),
+        ("{source: 200}", "{source: 200}\n  sampler: {bucket: source}", "so there is no `sampler`"),
+        ("{source: 200}", "{source: 0}", "at most so many tokens of a field, got {source: 0}"),
+        ("{source: 200}", "0", "must be at least 1, got 0"),
+    ],
+)
+def test_a_batch_size_that_can_not_be(folder: Path, old: str, new: str, words: str) -> None:
+    with pytest.raises(SpecError) as error:
+        compiled(TOKENS.replace(old, new), folder)
+    assert words in "\n".join(item.message for item in error.value.diagnostics)
+
+
+def test_a_pair_of_sentences_is_tokens_and_the_next_sentence(folder: Path) -> None:
+    plain = SENTENCES.replace("text_pairs: FOLDER/corpus.txt", "text: {files: FOLDER/corpus.txt, unit: line}").replace(
+        "tokens, segments, is_next = sentence_pair(text): {tokenizer: {wordpiece: {vocabulary: 64}}, max_length: 32}",
+        "tokens = tokenize(text): {wordpiece: {vocabulary: 64}}\n"
+        "    - tokens, segments, is_next = next_sentence(tokens, document): 32",
+    )
+    found, wanted = (list(opened(text, folder).training(0, range(4), 16)) for text in (SENTENCES, plain))
+    assert all(equal(one, other) for one, other in zip(found, wanted, strict=True))
+    for batch in found:
+        assert torch.equal(batch["seen"], batch["tokens_mask"])
+        assert set(batch["label"][~batch["seen"]].tolist()) <= {-7}
+        assert {0, 1} == set(batch["is_next"].tolist())
 
 
 def test_texts_of_about_one_length_share_a_batch(folder: Path) -> None:

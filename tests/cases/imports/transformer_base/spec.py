@@ -230,6 +230,7 @@ class Transformer(nn.Module):
         self.dropout_2 = nn.Dropout(0.1)
         self.decoder = Decoder()
         self.logits = nn.Linear(512, 37000, bias=False)
+        self.logits.weight = self.embed.weight  # tied
 
     def forward(self, source, target):
         source_mask = source != 0
