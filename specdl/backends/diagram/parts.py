@@ -592,8 +592,9 @@ def _own_name(node: Node, function: Function) -> str:
 
 
 def _bound(function: Function) -> tuple[str, ...]:
-    """The first parameters of a block that say something: no zeros, ones, fractions. None where they are many."""
-    words = tuple(_parameter(name, value) for name, value in function.parameters.items() if _telling(value))
+    """The first parameters of a block that say something: nothing implied, no zeros, ones, fractions. None if many."""
+    given = {name: value for name, value in function.parameters.items() if name not in function.implied}
+    words = tuple(_parameter(name, value) for name, value in given.items() if _telling(value))
     return words[:_PARAMETERS_SHOWN] if len(words) <= _PARAMETERS_READ else ()
 
 

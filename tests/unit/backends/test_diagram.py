@@ -21,11 +21,11 @@ from specdl.backends.diagram.pipeline import Stage, draw_pipeline
 from specdl.backends.diagram.render import lay_out, render_drawing
 from specdl.backends.diagram.style import THEMES, text_width
 from specdl.diagnostics import EnvironmentFailure, SpecError
-from tests.conftest import CASES, SPECS
+from tests.conftest import CASES, SPECS, shipped_specs
 from tests.unit.backends.diagram_lint import lint
 
 AWKWARD = sorted((CASES / "diagrams").glob("*.yaml"))
-MODELS = [*sorted(SPECS.rglob("*.yaml")), *sorted((CASES / "elaborate").glob("*.yaml"))]
+MODELS = [*shipped_specs(), *sorted((CASES / "elaborate").glob("*.yaml"))]
 LANGUAGE = sorted((CASES / "language").glob("*.yaml"))
 
 
