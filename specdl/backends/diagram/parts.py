@@ -241,6 +241,8 @@ class Parts:
         title, details = op.title(), op.details()
         if mixed and op.family == "dropout":
             title, details = _without_number(title), ""
+        if op.stored:
+            title, details = node.name, title  # what it is for, `class_token`, is in its name alone
         symbol = ""
         if op.family == "merge" and sum(name is not None for name in node.inputs) > 1:
             symbol = _NAMED_SYMBOLS.get(op.operator, title if len(title) == 1 else "")
@@ -590,8 +592,9 @@ def _own_name(node: Node, function: Function) -> str:
 
 
 def _bound(function: Function) -> tuple[str, ...]:
-    """The first parameters of a block that say something: no zeros, ones, fractions. None where they are many."""
-    words = tuple(_parameter(name, value) for name, value in function.parameters.items() if _telling(value))
+    """The first parameters of a block that say something: nothing implied, no zeros, ones, fractions. None if many."""
+    given = {name: value for name, value in function.parameters.items() if name not in function.implied}
+    words = tuple(_parameter(name, value) for name, value in given.items() if _telling(value))
     return words[:_PARAMETERS_SHOWN] if len(words) <= _PARAMETERS_READ else ()
 
 
