@@ -69,9 +69,13 @@ class WordVectors:
         numbers = self.tokenizer.encode([word], Limits(special=False)).tokens.row(0).tolist()
         if len(numbers) == 1 and numbers[0] not in vocabulary.special:
             return int(numbers[0])
-        several = len(numbers) > 1 and not vocabulary.special.intersection(numbers)
-        message = f"`{word}` is {len(numbers)} tokens" if several else f"the vocabulary has no `{word}`"
-        raise SpecError([Diagnostic("E0640", message, help=did_you_mean(word, vocabulary.tokens))])
+        if len(numbers) > 1 and not vocabulary.special.intersection(numbers):
+            help = "a vector belongs to a token: name one of " + ", ".join(
+                f"`{vocabulary.tokens[at]}`" for at in numbers
+            )
+            raise SpecError([Diagnostic("E0640", f"`{word}` is {len(numbers)} tokens", help=help)])
+        help = did_you_mean(word, vocabulary.tokens)
+        raise SpecError([Diagnostic("E0640", f"the vocabulary has no `{word}`", help=help)])
 
     @cached_property
     def _directions(self) -> torch.Tensor:

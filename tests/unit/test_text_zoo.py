@@ -157,7 +157,8 @@ def test_cbow_loss_is_that_of_the_mean_of_the_neighbours() -> None:
     context[0, 3:] = 0  # padding
     vectors, outputs = module.state_dict()["vector.weight"], module.state_dict()["output.weight"]
     means = torch.stack([vectors[row[row != 0]].mean(0) for row in context])
-    batch = {"word": word, "context": context, "context_mask": context != 0, "label": LABEL}
+    real = {"context_mask": context != 0, "context_length": (context != 0).sum(1)}
+    batch = {"word": word, "context": context, "label": LABEL, **real}
     close(loss_of(model, module, batch), negative_sampling(means, outputs[word]))
 
 
