@@ -140,6 +140,7 @@ class Model:
         Raises `SpecError` when ONNX Runtime's outputs differ from PyTorch's by more than the tolerance.
         """
         from specdl.backends.onnx import export_onnx
+        from specdl.data.text_inference import TextInference
 
         program = self.program.only(network)
         module = self.module(network) if module is None else module
@@ -147,6 +148,8 @@ class Model:
             from specdl.training.inference import inference_of
 
             inference = inference_of(self)
+        if isinstance(inference, TextInference) and not inference.complete:
+            inference = None  # texts alone don't tell what a file's inputs are
         notes = {} if inference is None else inference.metadata()
         beside = None if inference is None else inference.text()
         files = {} if inference is None else inference.files()

@@ -153,3 +153,70 @@ def test_a_missing_extra_is_named(pets: Path) -> None:
     assert done.returncode == 1
     assert b"E0536" in done.stderr
     assert b"specdl[text]" in done.stderr
+
+
+WRITER = """
+specdl: 1
+name: writer
+inputs: {tokens: {shape: [T], dtype: int64}}
+outputs: [logits]
+layers:
+  - embedding: {num_embeddings: 32, embedding_dim: 16}
+  - multi_head_attention: {num_heads: 2, causal: true}
+  - logits = linear: 32
+data:
+  source: {text: {files: corpus.txt}}
+  transforms:
+    - tokens = tokenize(text): characters
+    - tokens, label = next_token(tokens): 16
+  batch_size: 16
+loss: cross_entropy
+optimizer: {adamw: {lr: 1e-2}}
+train: {max_steps: 20}
+"""
+
+
+def test_a_run_writes(specdl: Command, folder: Path) -> None:
+    (folder / "corpus.txt").write_text("to be or not to be, that is the question.\n" * 40)
+    (folder / "writer.yaml").write_text(WRITER)
+    assert specdl("train", "writer.yaml", "--folder", "run").code == 0
+    done = specdl("generate", "run", "--prompt", "to be", "--max-tokens", 30, "--seed", 7)
+    assert done.code == 0
+    assert done.out.startswith("to be")
+    assert len(done.out) == len("to be") + 30 + 1
+    assert done.err.startswith("[30 tokens, ")
+    assert done.err.endswith(" a second, seed 7]\n")
+    again = specdl("generate", "run", "--prompt", "to be", "--max-tokens", 30, "--seed", 7, "--json", "--no-cache")
+    (row,) = json.loads(again.out)["texts"]
+    assert again.err == ""
+    assert "to be" + row["text"] + "\n" == done.out
+    assert (row["ended"], row["seed"], len(row["tokens"])) == ("length", 7, 30)
+    several = specdl("generate", "run", "--prompt", "to", "--prompt", "be", "--max-tokens", 3, "--temperature", 0)
+    assert [len(line) for line in several.lines()] == [5, 0, 5]
+    stopped = specdl("generate", "run", "--prompt", "to", "--temperature", 0, "--stop", " ", "--stop", r"\n", "--json")
+    (row,) = json.loads(stopped.out)["texts"]
+    assert row["ended"] == "stop"
+    assert " " not in row["text"]
+    assert "score -" in specdl("generate", "run", "--prompt", "to", "--beam", 2, "--max-tokens", 5).err
+    for wrong in (
+        ["--beam", 2, "--seed", 1],
+        ["--temperature", 0, "--top-k", 3],
+        ["--temperature", -1],
+        ["--top-p", 0],
+    ):
+        assert specdl("generate", "run", "--prompt", "to", *wrong).code == 2
+    one_error(specdl("generate", "nowhere"), "E0605", "`nowhere` doesn't exist")
+    one_error(specdl("generate", "model.onnx"), "E0605", "is an ONNX file")
+    one_error(specdl("generate", "writer.yaml"), "E0605", "no `weights`")
+    one_error(specdl("generate", "run", "--prompt", "Zoë"), "E0564", "`Z`")
+
+
+def test_what_works_without_a_cache_says_why(specdl: Command, folder: Path) -> None:
+    (folder / "corpus.txt").write_text("to be or not to be, that is the question.\n" * 40)
+    (folder / "writer.yaml").write_text(WRITER.replace("causal: true", "causal: false").replace("20}", "1}"))
+    assert specdl("train", "writer.yaml", "--folder", "run").code == 0
+    done = specdl("generate", "run", "--prompt", "to", "--max-tokens", 2)
+    assert done.code == 0
+    assert done.err.startswith("warning[W0030]: each token is worked out from the beginning")
+    assert "^ `multi_head_attention` reads what comes later in the sequence\n" in done.err
+    assert "--> run/spec.yaml:14:3" in done.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from specdl.api import load
 from specdl.diagnostics import SpecError
@@ -73,3 +74,28 @@ def test_a_run_finds_a_file_that_an_extending_spec_named(folder: Path, monkeypat
         (folder / "run" / name).write_text(text)
     monkeypatch.chdir(folder / "base")
     assert source("../run/spec.yaml") == str(folder / "mine.tsv")
+
+
+SOURCES = {
+    "text": "text: mine.txt",
+    "text for each part": "text: {files: mine.txt, validation: [held.txt, more.txt]}",
+    "jsonl": "jsonl: {files: mine.jsonl, validation: held.jsonl}",
+    "csv": "csv: {file: mine.tsv, root: pictures}",
+}
+
+
+@pytest.mark.parametrize("written", SOURCES.values(), ids=SOURCES)
+def test_a_run_keeps_every_path_of_a_source_absolute(written: str, folder: Path) -> None:
+    text = BASE.replace("csv: {file: $file, header: false}", written).replace('column: "1"', "column: text")
+    if not written.startswith("csv"):
+        text = "\n".join(line for line in text.splitlines() if "fields" not in line and "loss" not in line)
+    if written.startswith("jsonl"):
+        text = text.replace("  transforms", "  fields: {text: string}\n  transforms")
+    (folder / "spec.yaml").write_text(text)
+    (kept,) = load("spec.yaml").resolved_files().values()
+    given = next(iter(yaml.safe_load(text)["data"]["source"].values()))
+    found = next(iter(yaml.safe_load(kept)["data"]["source"].values()))
+    arguments = {"files": given} if isinstance(given, str) else given
+    for name, value in arguments.items():
+        wanted = [str(folder / item) for item in value] if isinstance(value, list) else str(folder / value)
+        assert found[name] == wanted
