@@ -19,6 +19,7 @@ from specdl.passes import run_passes
 from specdl.source import Source, load_source, without_collector
 from specdl.spec.file import Spec
 from specdl.spec.linking import parse_spec
+from specdl.spec.written import section_spans
 
 if TYPE_CHECKING:
     from torch import nn
@@ -290,10 +291,11 @@ def _compile(
     elaborator, sections = bind_sections(spec, diagnostics)
     given = {key: sections.pop(key) for key in ("weights", "freeze", "budget") if key in sections}
     recipe: Recipe | None = None
+    spans = section_spans(spec)
     if sections:
         from specdl.spec.recipe import measured_values, parse_recipe
 
-        recipe = parse_recipe(sections, spec.spans, diagnostics, [network.name for network in spec.networks])
+        recipe = parse_recipe(sections, spans, diagnostics, [network.name for network in spec.networks])
     fields = None if recipe is None or recipe.data is None else recipe.data.fields
     measured = () if recipe is None else measured_values(recipe)
     texts = () if recipe is None or recipe.data is None else recipe.data.texts
@@ -316,7 +318,7 @@ def _compile(
     if program is not None and given:
         from specdl.elaborate.given import bind_weights, freeze
 
-        weights = bind_weights(given.get("weights"), spec, program, diagnostics)
+        weights = bind_weights(given.get("weights"), replace(spec, spans=spans), program, diagnostics)
         program = freeze(given.get("freeze"), spec, program, diagnostics)
         _check_budget(given.get("budget"), spec, program, elaborator.sizes, diagnostics)
     diagnostics.raise_if_failed()

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "eval": "Measure a trained run.",
     "predict": "Run a trained model on files.",
     "generate": "Let a trained language model write.",
+    "vectors": "Name the words near a word, by the vectors that a run learned.",
     "export": "Write verified ONNX.",
     "weights": "Compare a file of weights with a network, before loading.",
     "zoo": "List, show and copy the specs that come with specdl.",
