@@ -95,6 +95,8 @@ def _text_inference(
         return None
     files = tokenizer_files(data)
     label = label_field(model.input_names, data.fields)
+    if label in {entry.outputs[0] for entry in data.transforms if isinstance(entry.transform, Tokenize)}:
+        label = None if isinstance(makers[str(label)], Tokenize) else label  # the other text of a pair is no label
     names = {**{name: found for name in data.raw if (found := data.source.real_classes(name))}, **(classes or {})}
     spoken = data.vocabularies.get(label) if label is not None else None
     kind = _text_kind(data.fields.get(label) if label is not None else None, makers.get(label or ""))
