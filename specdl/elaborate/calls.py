@@ -626,6 +626,8 @@ class Calls(Resolver):
                 try:
                     if isinstance(value, str) and "$" in value:
                         value = self.resolve(value, spans.child(key), scope)
+                        if value is None:
+                            continue
                     if not isinstance(wanted, Mapping):
                         name = str(value).removesuffix(".*").replace(".", "_")
                     if not name.isidentifier():

@@ -243,9 +243,11 @@ class _Builder:
 
     @staticmethod
     def _renamed(item: Box | Cluster, part: Part) -> Box | Cluster:
-        """The frame of a run, with the title of the group around it."""
+        """The frame of a run, with the title of the group around it; it keeps its count in a group around it alone."""
         if isinstance(item, Cluster) and item.title:
-            item.title, item.lines, item.count = part.title, part.lines, part.badge
+            item.title = part.title
+            if part.badge > 1 or item.count == 1:
+                item.lines, item.count = part.lines, part.badge
         return item
 
     def _entrances(self, level: _Level, views: Sequence[View], children: list[Box | Cluster]) -> None:
