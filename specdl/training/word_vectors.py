@@ -51,7 +51,7 @@ class WordVectors:
         """The words nearest to a word, itself left out. Raises `SpecError` for one that isn't a single token."""
         return self.near(self[word], top, without=[word])
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Writes word2vec's text format: a line with both sizes, then a word and its numbers a line.
 
         Tokens that hold white space can't stand in it and are left out, as those that stand for no text are.
@@ -62,7 +62,7 @@ class WordVectors:
             for number, (token, row) in enumerate(zip(self.tokenizer.vocabulary.tokens, rows, strict=True))
             if number not in special and len(token.split()) == 1 and token.strip() == token
         ]
-        write_atomically(path, "\n".join([f"{len(lines)} {self.vectors.shape[1]}", *lines, ""]))
+        write_atomically(Path(path), "\n".join([f"{len(lines)} {self.vectors.shape[1]}", *lines, ""]))
 
     def _number(self, word: str) -> int:
         vocabulary = self.tokenizer.vocabulary
@@ -82,13 +82,14 @@ class WordVectors:
         return nn.functional.normalize(self.vectors, dim=1)
 
 
-def word_vectors(model: Model, folder: Path, tables: Sequence[str] = ()) -> WordVectors:
+def word_vectors(model: Model, folder: str | Path, tables: Sequence[str] = ()) -> WordVectors:
     """The vectors of a run's tokens, at its best checkpoint; `model` is its spec, compiled.
 
     They are the rows of the network's first table that has one for each token, or those of the `tables` that are
     named by their layers, added up (as GloVe's authors add words and contexts). Raises `SpecError` where there is no
     such table, or no tokenizer.
     """
+    folder = Path(folder)
     data = None if model.recipe is None else model.recipe.data
     tokenizers = {} if data is None else kept_tokenizers(data, folder)
     if not tokenizers:

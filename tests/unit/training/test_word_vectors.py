@@ -80,7 +80,7 @@ def run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def vectors(run: Path) -> WordVectors:
-    return word_vectors(load(run / "spec.yaml"), run)
+    return word_vectors(load(run / "spec.yaml"), str(run))
 
 
 def test_neighbours_are_those_of_the_largest_cosine(vectors: WordVectors) -> None:
@@ -128,7 +128,7 @@ def test_tables_are_chosen_and_added(run: Path, vectors: WordVectors) -> None:
 
 
 def test_a_file_holds_every_word(vectors: WordVectors, tmp_path: Path) -> None:
-    vectors.save(tmp_path / "vectors.txt")
+    vectors.save(str(tmp_path / "vectors.txt"))
     first, *lines = (tmp_path / "vectors.txt").read_text().splitlines()
     tokens = vectors.tokenizer.vocabulary.tokens
     assert first == f"{len(tokens) - 2} 12"
