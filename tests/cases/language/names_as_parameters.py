@@ -51,6 +51,21 @@ class Bottleneck3(nn.Module):
         return x, shift
 
 
+class Bottleneck4(nn.Module):
+    """[N, 16] -> [N, 16], inner [N, 16]"""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Linear(16, 16)
+        self.up = nn.Linear(16, 16)
+
+    def forward(self, x):
+        down = self.down(x)
+        x = F.gelu(down)
+        x = self.up(x)
+        return x, down
+
+
 class Names(nn.Module):
     """x [N, 16] -> output [N, 16]"""
 
@@ -59,9 +74,11 @@ class Names(nn.Module):
         self.bottleneck = Bottleneck()
         self.one = Bottleneck2()
         self.two = Bottleneck3()
+        self.three = Bottleneck4()
 
     def forward(self, x):
         y = self.bottleneck(x)
         y = self.one(y)
-        x, two_shift = self.two(y, x)
-        return x + two_shift
+        two, two_shift = self.two(y, x)
+        _, three_inner = self.three(two_shift)
+        return two + three_inner
