@@ -460,7 +460,8 @@ def _optimizer(definitions: Schema) -> Schema:
 def _weights() -> Schema:
     """The section `weights`, or one for each of several networks."""
     own = _mapping(WeightsFile)
-    return {"if": {"required": ["load"]}, "then": own, "else": {"type": "object", "additionalProperties": own}}
+    one = {"anyOf": [{"required": [name]} for name in own["properties"]]}
+    return {"if": one, "then": own, "else": {"type": "object", "additionalProperties": own}}
 
 
 def _data(definitions: Schema) -> Schema:
