@@ -308,7 +308,7 @@ def test_all_variants_are_counted() -> None:
     assert set(FULL) == {(spec, variant) for spec in specs for variant in load(f"zoo:{spec}").spec.variants}
 
 
-FIRST = {spec: variant for spec, variant in reversed(FULL)}.items()
+FIRST = dict(reversed(FULL)).items()
 """A variant of each spec, which the fast tests count."""
 
 
