@@ -74,8 +74,8 @@ class WordVectors:
                 f"`{vocabulary.tokens[at]}`" for at in numbers
             )
             raise SpecError([Diagnostic("E0640", f"`{word}` is {len(numbers)} tokens", help=help)])
-        help = did_you_mean(word, vocabulary.tokens)
-        raise SpecError([Diagnostic("E0640", f"the vocabulary has no `{word}`", help=help)])
+        near = did_you_mean(word, vocabulary.tokens)
+        raise SpecError([Diagnostic("E0640", f"the vocabulary has no `{word}`", help=near)])
 
     @cached_property
     def _directions(self) -> torch.Tensor:
