@@ -80,7 +80,8 @@ class TestSummary:
         assert found["parameters"] == found["trainable_parameters"] == sum(counts)
         above = {row["path"].rpartition(".")[0] for row in found["layers"]}
         leaves = [row for row in found["layers"] if row["path"] not in above]
-        assert {row["path"] for row in leaves if row["parameters"]} <= {path for path, _ in module.named_modules()}
+        known = {path for path, _ in (*module.named_modules(), *module.named_parameters(remove_duplicate=False))}
+        assert {row["path"] for row in leaves if row["parameters"]} <= known
         assert sum(row["parameters"] for row in leaves) == sum(counts)
 
 
