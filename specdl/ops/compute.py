@@ -120,6 +120,7 @@ class Compute(Op):
     def title(self) -> str:
         # `_`, the value above, says little in a figure.
         text = re.sub(r"\b_\b", "x", self.text) if "x" not in self.names else self.text
+        text = re.sub(r"\b\d+\.\d{5,}\b", lambda found: f"{float(found[0]):.4g}", text)  # 512 ** 0.5 has many digits
         return text if len(text) <= 40 else f"{text[:39]}…"
 
     @property

@@ -114,8 +114,7 @@ class Generator:
         """Writes, and gives the parts of the text."""
         begun = time.perf_counter()
         self.speaker.begin(fixed)
-        end = self.tokenizer.vocabulary.end
-        ends = frozenset(() if end is None else (end,))
+        ends = self.tokenizer.vocabulary.ends
         reader = _Reader(self.tokenizer, options.stop)
         for token in self._tokens(made, options, begin, ends):
             made.tokens.append(token)

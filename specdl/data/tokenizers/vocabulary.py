@@ -17,7 +17,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "pad": ("<pad>", "[PAD]", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>"),
     "unk": ("<unk>", "[UNK]", "<|unk|>"),
     "bos": ("<bos>", "<s>", "[BOS]", "<|begin_of_text|>", "<|startoftext|>", "<|im_start|>"),
-    "eos": ("<eos>", "</s>", "[EOS]", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>"),
+    "eos": ("<eos>", "</s>", "[EOS]", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>"),
     "cls": ("<cls>", "[CLS]"),
     "sep": ("<sep>", "[SEP]"),
     "mask": ("<mask>", "[MASK]"),
@@ -68,6 +68,15 @@ class Vocabulary:
     def end(self) -> int | None:
         """What a text ends with: `sep` or `eos`."""
         return self.roles.get("sep", self.roles.get("eos"))
+
+    @cached_property
+    def ends(self) -> frozenset[int]:
+        """The tokens at which a text that is written ends: `end`, and all that are called as others call it.
+
+        A model that answers in turns ends them by another token than texts (`<|im_end|>` beside `<|endoftext|>`).
+        """
+        found = {number for number, token in enumerate(self.tokens) if token in NAMES["eos"]}
+        return frozenset(found if self.end is None else found | {self.end})
 
 
 def vocabulary_of(tokens: Sequence[str], special: Mapping[str, int] | None = None) -> Vocabulary:

@@ -21,7 +21,7 @@ from specdl.data.tokenizers import TOKENIZERS
 from specdl.data.tokenizers.base import Limits, Tokenizer
 from specdl.data.tokenizers.files import read_tokenizer
 from specdl.data.tokenizers.kinds import TokenizerKind
-from specdl.data.tokenizers.vocabulary import read_vocabulary
+from specdl.data.tokenizers.vocabulary import read_vocabulary, vocabulary_of
 from specdl.diagnostics import SpecError
 
 TEXT = [
@@ -222,3 +222,10 @@ def test_a_megabyte_of_characters_takes_no_time() -> None:
     found = made.encode([text], Limits()).tokens.values
     assert len(found) == 2**20
     assert torch.equal(found[:26], torch.arange(26))
+
+
+def test_all_tokens_that_end_texts_are_known() -> None:
+    vocabulary = vocabulary_of(["a", "<|endoftext|>", "<|im_end|>", "[SEP]"])
+    assert vocabulary.end == 3
+    assert vocabulary.ends == {1, 2, 3}
+    assert vocabulary_of(["a", "b"]).ends == frozenset()

@@ -423,3 +423,7 @@ def test_symbolic_numbers() -> None:
     check_onnx(op, TYPES["x"])
     with pytest.raises(ComputeError, match="known only when the model runs"):
         parse_compute("x if __t__ else y", {"__t__": size})
+
+
+def test_a_title_has_few_digits() -> None:
+    assert parse_compute("x * 22.627416997969522 + 0.5", {}).title() == "x * 22.63 + 0.5"
