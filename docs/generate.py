@@ -118,10 +118,10 @@ def zoo_page() -> str:
         "Those of torchvision's models are compared with them by the tests: parameters, the keys and shapes of the "
         "`state_dict`, outputs within 1e-5, gradients within 1e-4, the ejected source, and ONNX Runtime.",
         "",
-        "So are the Transformers with those of transformers, and that no position sees what comes later: every variant by "
-        "its number of parameters, each architecture in a small size by its numbers, at three lengths and with padding. "
-        "Their checkpoints load strictly, by `weights.load=hf:ORGANISATION/REPOSITORY` or from a file. What they are made "
-        "of is in the libraries under [specs/blocks](../specs/blocks).",
+        "So are the Transformers with those of transformers: every variant by its number of parameters; each "
+        "architecture in a small size by its numbers, with padding and without, and in ONNX Runtime at three lengths. No "
+        "position of a decoder sees what comes later. What transformers saves loads strictly, `weights.load=FILE`. What "
+        "they are made of is in the libraries under [specs/blocks](../specs/blocks).",
     ]
     counts = json.loads(zoo_counts())
     for entry in zoo().values():
