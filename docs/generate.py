@@ -115,13 +115,11 @@ def zoo_page() -> str:
         "The specs that come with specdl. `zoo:NAME` names one wherever a file may stand: `specdl summary zoo:resnet "
         "--variant resnet50`, `extends: zoo:resnet`; `specdl zoo copy resnet .` makes it yours.",
         "",
-        "Those of torchvision's models are compared with them by the tests: parameters, the keys and shapes of the "
-        "`state_dict`, outputs within 1e-5, gradients within 1e-4, the ejected source, and ONNX Runtime.",
-        "",
-        "So are the Transformers with those of transformers: every variant by its number of parameters; each "
-        "architecture in a small size by its numbers, with padding and without, and in ONNX Runtime at three lengths. No "
-        "position of a decoder sees what comes later. What transformers saves loads strictly, `weights.load=FILE`. What "
-        "they are made of is in the libraries under [specs/blocks](../specs/blocks).",
+        "Those that torchvision, timm and transformers have too are compared with them by the tests: parameters, the "
+        "keys and shapes of the `state_dict`, outputs within 1e-5, gradients within 1e-4, the ejected source, and ONNX "
+        "Runtime. Language models are compared with padding and without, at three lengths, and every variant by its "
+        "number of parameters; no position of a decoder sees what comes later. What transformers saves loads strictly, "
+        "`weights.load=FILE`. What Transformers are made of is in the libraries under [specs/blocks](../specs/blocks).",
     ]
     counts = json.loads(zoo_counts())
     for entry in zoo().values():

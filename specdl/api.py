@@ -19,6 +19,7 @@ from specdl.passes import run_passes
 from specdl.source import Source, load_source, without_collector
 from specdl.spec.file import Spec
 from specdl.spec.linking import parse_spec
+from specdl.spec.written import section_spans
 
 if TYPE_CHECKING:
     from torch import nn
@@ -139,6 +140,7 @@ class Model:
         Raises `SpecError` when ONNX Runtime's outputs differ from PyTorch's by more than the tolerance.
         """
         from specdl.backends.onnx import export_onnx
+        from specdl.data.text_inference import TextInference
 
         program = self.program.only(network)
         module = self.module(network) if module is None else module
@@ -146,6 +148,8 @@ class Model:
             from specdl.training.inference import inference_of
 
             inference = inference_of(self)
+        if isinstance(inference, TextInference) and not inference.complete:
+            inference = None  # texts alone don't tell what a file's inputs are
         notes = {} if inference is None else inference.metadata()
         beside = None if inference is None else inference.text()
         files = {} if inference is None else inference.files()
@@ -288,10 +292,11 @@ def _compile(
     elaborator, sections = bind_sections(spec, diagnostics)
     given = {key: sections.pop(key) for key in ("weights", "freeze", "budget") if key in sections}
     recipe: Recipe | None = None
+    spans = section_spans(spec)
     if sections:
         from specdl.spec.recipe import measured_values, parse_recipe
 
-        recipe = parse_recipe(sections, spec.spans, diagnostics, [network.name for network in spec.networks])
+        recipe = parse_recipe(sections, spans, diagnostics, [network.name for network in spec.networks])
     fields = None if recipe is None or recipe.data is None else recipe.data.fields
     measured = () if recipe is None else measured_values(recipe)
     texts = () if recipe is None or recipe.data is None else recipe.data.texts
@@ -314,7 +319,7 @@ def _compile(
     if program is not None and given:
         from specdl.elaborate.given import bind_weights, freeze
 
-        weights = bind_weights(given.get("weights"), spec, program, diagnostics)
+        weights = bind_weights(given.get("weights"), replace(spec, spans=spans), program, diagnostics)
         program = freeze(given.get("freeze"), spec, program, diagnostics)
         _check_budget(given.get("budget"), spec, program, elaborator.sizes, diagnostics)
     diagnostics.raise_if_failed()

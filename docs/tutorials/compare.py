@@ -27,20 +27,24 @@ def main() -> None:
     parser.add_argument("-m", "--measure", default="validation/accuracy")
     parser.add_argument("-n", "--names", nargs="*", default=[], help="what the runs are called in the picture")
     parser.add_argument("-o", "--output", required=True, type=Path)
+    parser.add_argument("--digits", type=int, default=0, help="digits behind the point, of a share in per cent")
+    parser.add_argument("--least", type=float, default=0.0, help="where the axis of a share begins")
     options = parser.parse_args()
+    is_loss = options.measure.endswith("loss")
     figure = Figure(figsize=(6.4, 3.6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     panel = figure.subplots()
     names = [*options.names, *(run.name for run in options.runs[len(options.names) :])]
     for run, name, colour in zip(options.runs, names, COLOURS * len(names), strict=False):
         seconds, values = points(run, options.measure)
-        label = f"{name}: {values[-1]:.0%}"
+        label = f"{name}: {values[-1]:.3f}" if is_loss else f"{name}: {values[-1]:.{options.digits}%}"
         panel.plot(seconds, values, color=colour, linewidth=1.8, marker="o", markersize=3.5, label=label)
-    panel.legend(loc="lower right", frameon=False, labelcolor=INK)
+    panel.legend(loc="upper right" if is_loss else "lower right", frameon=False, labelcolor=INK)
     panel.set_xlabel("seconds", color=INK)
     panel.set_ylabel(options.measure, color=INK)
     panel.set_xlim(left=0)
-    panel.set_ylim(0, 1)
+    if not is_loss:
+        panel.set_ylim(options.least, 1)
     panel.grid(color=FAINT, linewidth=0.6)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)

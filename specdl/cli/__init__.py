@@ -32,6 +32,8 @@ COMMANDS: dict[str, str] = {
     "train": "Train a spec.",
     "eval": "Measure a trained run.",
     "predict": "Run a trained model on files.",
+    "generate": "Let a trained language model write.",
+    "vectors": "Name the words near a word, by the vectors that a run learned.",
     "export": "Write verified ONNX.",
     "weights": "Compare a file of weights with a network, before loading.",
     "zoo": "List, show and copy the specs that come with specdl.",

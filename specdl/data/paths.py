@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationInfo
+from pydantic.fields import FieldInfo
 
 
 class _Path:
@@ -55,8 +56,15 @@ def located(declared: BaseModel) -> Iterator[tuple[str, str | list[str]]]:
     """The arguments that are paths, absolute."""
     for name, field in type(declared).model_fields.items():
         value = getattr(declared, name)
-        marks = [item for item in field.metadata if isinstance(item, _Path)]
+        marks = [item for item in _metadata(field) if isinstance(item, _Path)]
         if marks and marks[0].several and isinstance(value, tuple):
             yield name, [os.path.abspath(item) for item in value]
         elif marks and isinstance(value, str) and value not in marks[0].words:
             yield name, os.path.abspath(value)
+
+
+def _metadata(field: FieldInfo) -> Iterator[Any]:
+    """What a field's type is annotated with, also as one of several types (`FilePath | None`)."""
+    yield from field.metadata
+    for member in get_args(field.annotation):
+        yield from getattr(member, "__metadata__", ())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -29,13 +29,22 @@ TextKind = Literal["classes", "numbers", "values", "token_classes", "next_token"
 
 
 @dataclass(frozen=True, slots=True)
+class Continuation:
+    """How a network goes on with a text: the `input` that grows, and the token that it starts with, where one does."""
+
+    input: str
+    start: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TextInference:
     """How texts become the inputs of a network, and what the output means.
 
     `sources` are the texts that it is given (two for a pair); the `steps` make the network's `inputs` of them.
     `tokenizers` are by the names of their files; `output` is the one whose tokens the network says. `objectives` are
     the transforms that only trained it, as plain data; `split` are the sources that are lists of words;
-    `longest` says how many tokens an input may have, where the network has a bound.
+    `longest` says how many tokens an input may have, where the network has a bound. `continues` is how it writes text;
+    the input that grows isn't among `inputs` where no text tells what it is.
     """
 
     inputs: tuple[str, ...]
@@ -49,6 +58,12 @@ class TextInference:
     split: tuple[str, ...] = ()
     longest: Mapping[str, int] = field(default_factory=dict)
     ragged: Mapping[str, int | float] = field(default_factory=dict)
+    continues: Continuation | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether texts tell all inputs: those of a decoder that is given its own words aren't known."""
+        return self.continues is None or self.continues.input in self.inputs
 
     def columns(self, texts: Sequence[Sequence[str]]) -> Columns:
         """The fields behind the steps, for texts of which each has as many parts as there are sources."""
@@ -118,6 +133,7 @@ class TextInference:
             "tokenizers": {name: checksum(made.text()) for name, made in self.tokenizers.items()},
             "objectives": [dict(item) for item in self.objectives],
             "padding": dict(self.ragged),
+            **({} if self.continues is None else {"continues": asdict(self.continues)}),
         }
 
     def text(self) -> str:
@@ -194,6 +210,7 @@ def from_json(data: Any, folder: Path) -> TextInference:
             tuple(data["split"]),
             dict(data["longest"]),
             dict(data.get("padding", {})),
+            None if data.get("continues") is None else Continuation(**data["continues"]),
         )
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise ValueError(f"it lacks, or holds a wrong, {error}") from error
@@ -235,4 +252,4 @@ def steps_to(targets: Iterable[str], steps: Sequence[Step]) -> tuple[tuple[Step,
     return tuple(reversed(found)), needed
 
 
-__all__ = ["TextInference", "TextKind", "checksum", "from_json", "is_text", "steps_to"]
+__all__ = ["Continuation", "TextInference", "TextKind", "checksum", "from_json", "is_text", "steps_to"]

@@ -43,18 +43,24 @@ class MultiHeadAttention(nn.Module):
         self, query: Tensor, key: Tensor | None = None, value: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         query, key, value = self.project(query, key, value)
+        return self.attend(query, key, value, mask)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, start: int = 0) -> Tensor:
+        """The result `[N, T, C]` of parts `[N, num_heads, T, d]`; the first query stands at `start` among the keys."""
         if mask is not None and mask.dim() < 4:
             mask = mask[:, None, None] if mask.dim() == 2 else mask[:, None]
-        if self.causal and mask is not None:
+        causal = self.causal and (start == 0 or query.shape[-2] > 1)  # the last query sees all keys
+        if causal and (start or mask is not None):
             shape = query.shape[-2], key.shape[-2]
-            mask = mask & torch.ones(shape, dtype=torch.bool, device=query.device).tril()
+            near = torch.ones(shape, dtype=torch.bool, device=query.device).tril(start)
+            mask, causal = near if mask is None else mask & near, False
         x = F.scaled_dot_product_attention(
             query,
             key,
             value,
             attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=self.causal and mask is None,
+            is_causal=causal,
         )
         x = x.transpose(1, 2).flatten(2)
         return F.linear(x, self.out_proj.weight, self.out_proj.bias)
@@ -63,14 +69,20 @@ class MultiHeadAttention(nn.Module):
         """Query, key and value as `[N, num_heads, T, d]`."""
         if key is None and self.packed:
             parts = F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+            return [self.split(part) for part in parts]
+        key = query if key is None else key
+        value = key if value is None else value
+        return [self.project_one(x, place) for place, x in enumerate((query, key, value))]
+
+    def project_one(self, x: Tensor, place: int) -> Tensor:
+        """The query, the key or the value, by its place."""
+        if self.packed:
+            weight = self.in_proj_weight.chunk(3)[place]
         else:
-            key = query if key is None else key
-            value = key if value is None else value
-            weights: tuple[Tensor, ...]
-            if self.packed:
-                weights = self.in_proj_weight.chunk(3)
-            else:
-                weights = self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
-            biases = (None, None, None) if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
-            parts = tuple(F.linear(*part) for part in zip((query, key, value), weights, biases, strict=True))
-        return [x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2) for x in parts]
+            weight = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)[place]
+        bias = None if self.in_proj_bias is None else self.in_proj_bias.chunk(3)[place]
+        return self.split(F.linear(x, weight, bias))
+
+    def split(self, x: Tensor) -> Tensor:
+        """`[N, T, C]` as `[N, num_heads, T, d]`."""
+        return x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2)

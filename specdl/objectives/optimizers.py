@@ -177,6 +177,23 @@ class RmsProp(Optimizer):
     maximize: bool = Field(default=False, description="Whether to go up instead of down.")
 
 
+class Adagrad(Optimizer):
+    """Adagrad (Duchi and others, 2011): the gradient divided by the root of the sum of all its squares so far.
+
+    What seldom gets a gradient, as a rare word's vector does, takes larger steps. GloVe's optimizer.
+    """
+
+    name: ClassVar[str] = "adagrad"
+    torch_name: ClassVar[str] = "Adagrad"
+    reference: ClassVar[str] = _PAGE.format("Adagrad")
+
+    lr: NonNegative = Field(default=1e-2, description="Learning rate.")
+    lr_decay: NonNegative = Field(default=0.0, description="How the learning rate falls: lr / (1 + steps · lr_decay).")
+    initial_accumulator_value: NonNegative = Field(default=0.0, description="What the sum of the squares begins with.")
+    eps: NonNegative = Field(default=1e-10, description="Added to the denominator.")
+    maximize: bool = Field(default=False, description="Whether to go up instead of down.")
+
+
 class Adafactor(Optimizer):
     """Adafactor (Shazeer and Stern, 2018): of a matrix it keeps mean squares by row and by column alone.
 
@@ -199,7 +216,7 @@ class Adafactor(Optimizer):
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
-    optimizer.name: optimizer for optimizer in (Sgd, Adam, AdamW, RmsProp, Adafactor)
+    optimizer.name: optimizer for optimizer in (Sgd, Adam, AdamW, RmsProp, Adagrad, Adafactor)
 }
 """Optimizers by their name in a spec."""
 

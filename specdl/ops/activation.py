@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from specdl.ir.dims import SymDim
 from specdl.ir.types import TensorType
 from specdl.ops.axes import Axis, resolve
 from specdl.ops.base import Call, Family, OnnxGraph, Op, TypeRuleError, Weight, require_floating
@@ -17,6 +18,7 @@ class _Activation(Op):
     """A function of one floating-point tensor; a subclass names its module, its function and its ONNX node."""
 
     family: ClassVar[Family] = "activation"
+    position_wise: ClassVar[bool] = True
     module: ClassVar[str]
     function: ClassVar[str]
     onnx_op: ClassVar[str]
@@ -312,6 +314,9 @@ class _AlongAxis(_Activation):
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         resolve(self.dim, types[0].rank, shape=types[0])
         return super().infer(*types)
+
+    def works_position_wise(self, types: Sequence[TensorType], length: SymDim) -> bool:
+        return types[0].shape[resolve(self.dim, types[0].rank)] != length
 
     def written(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (), {"dim": self.dim}

@@ -5,16 +5,20 @@ them apart where one of the two is left out. A row whose mask is false everywher
 `F.scaled_dot_product_attention` does, in ONNX too.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from specdl.ir.dims import Dim
+from specdl.ir.dims import Dim, SymDim
 from specdl.ir.types import DType, TensorType
 from specdl.ops.attention_scores import Extras, Scores, Sizes, extras_of
 from specdl.ops.base import (
     Call,
+    Continued,
     Family,
     OnnxGraph,
     Op,
@@ -27,6 +31,7 @@ from specdl.ops.base import (
 )
 from specdl.ops.text import expression
 
+_SDPA = "ScaledDotProductAttention"
 _DROPOUT = "Probability to drop an attention weight, in training."
 _CAUSAL = "Whether position t attends only to positions up to t."
 _MASK_FORMS = "[N, S], [N, T, S] or [N, h, T, S]"
@@ -92,7 +97,7 @@ class Attention(Op):
     main: ClassVar[str | None] = "heads"
     inputs: ClassVar[tuple[str, ...]] = ("query", "key", "value", "mask?", "bias?")
     may_be_absent: ClassVar[tuple[str, ...]] = ("mask", "bias")
-    support: ClassVar[tuple[str, ...]] = ("scaled_dot_product_attention.ScaledDotProductAttention",)
+    support: ClassVar[tuple[str, ...]] = (f"scaled_dot_product_attention.{_SDPA}",)
     reference: ClassVar[str] = (
         "https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html"
     )
@@ -195,7 +200,7 @@ class Attention(Op):
         return heads, type.shape[1], features // heads
 
     def torch_module(self, *types: TensorType) -> Call | None:
-        return Call("ScaledDotProductAttention", (), tuple(self.given().items()))
+        return Call(_SDPA, (), tuple(self.given().items()))
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         # PyTorch's function alone has no heads, one mask at most, and no notion of training.
@@ -230,6 +235,26 @@ class Attention(Op):
     def flops(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> Dim:
         return self._sizes(inputs).flops
 
+    def works_position_wise(self, types: Sequence[TensorType], length: SymDim) -> bool:
+        # It reads from another sequence, in the same way at each position.
+        queries, keys = types[0].shape[-2], types[1].shape[-2]
+        ordered = self.causal or self.window is not None
+        return queries == length and keys != length and not ordered and _of_queries(types[3:], length)
+
+    def continued(self, types: Sequence[TensorType], length: SymDim) -> Op | None:
+        if length not in types[1].shape:
+            return None
+        if not self.causal:
+            raise TypeRuleError("reads what comes later in the sequence", help="make it `causal`")
+        if types[0].shape[-2] != length or types[1].shape[-2] != length:
+            raise TypeRuleError("works along another axis than that of the sequence")
+        extras = extras_of(types, 3)
+        _check_continued_mask(extras.mask, length)
+        if extras.bias is not None and extras.bias[1].shape[-2:] != (length, length):
+            message = f"has a bias {extras.bias[1]}, which must say something of each query and key"
+            raise TypeRuleError(message, input=extras.bias[0])
+        return _ContinuedAttention(**self.given())
+
     def title(self) -> str:
         return "Attention" if self.heads is None else f"Attention, {_count(self.heads, 'head')}"
 
@@ -262,6 +287,21 @@ def _kv_help(op: Attention, key: TensorType, features: int) -> str | None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+class _ContinuedAttention(Continued, Attention):
+    support: ClassVar[tuple[str, ...]] = (*Attention.support, "continued.Past", f"continued.Continued{_SDPA}")
+
+
+def _of_queries(extras: Sequence[TensorType], length: SymDim) -> bool:
+    """Whether masks and biases have the sequence, if at all, as the axis of the queries `[..., T, S]`."""
+    return all(length not in (*type.shape[:-2], type.shape[-1]) for type in extras)
+
+
+def _check_continued_mask(mask: tuple[int, TensorType] | None, length: SymDim) -> None:
+    """Guards that a mask is one of the keys, which comes piece by piece as they do."""
+    if mask is not None and (mask[1].rank != 2 or mask[1].shape[1] != length):
+        raise TypeRuleError(f"has a mask {mask[1]}, where one of the keys, [N, S], can go on", input=mask[0])
 
 
 class MultiHeadAttention(Op):
@@ -413,12 +453,46 @@ class MultiHeadAttention(Op):
         projected = query.elements + key.elements + value.elements + outputs[0].elements
         return 2 * require_static(query.shape[-1], "the features") * projected + self._sizes(inputs).flops
 
+    def continued(self, types: Sequence[TensorType], length: SymDim) -> Op | None:
+        query, key, value = self._operands(types)
+        mask = extras_of(types, 1).mask
+        if query.shape[1] != length:
+            raise TypeRuleError("reads a sequence that isn't whole yet")
+        if length in key.shape or length in value.shape:
+            if not self.causal:
+                raise TypeRuleError("reads what comes later in the sequence", help="make it `causal`")
+            _check_continued_mask(mask, length)
+            return _ContinuedMultiHeadAttention(**self.given())
+        if self.causal or not _of_queries([] if mask is None else [mask[1]], length):
+            raise TypeRuleError("reads another sequence up to a position of this one")
+        return _RememberingMultiHeadAttention(**self.given())
+
     def title(self) -> str:
         return f"Multi-head attention, {_count(self.num_heads, 'head')}"
 
     def details(self) -> str:
         words = ["causal"] if self.causal else []
         return ", ".join([*words, f"dropout {self.dropout:g}"] if self.dropout else words)
+
+
+class _ContinuedMultiHeadAttention(Continued, MultiHeadAttention):
+    support: ClassVar[tuple[str, ...]] = (
+        *MultiHeadAttention.support,
+        "continued.Past",
+        "continued.ContinuedMultiHeadAttention",
+    )
+
+
+class _RememberingMultiHeadAttention(MultiHeadAttention):
+    support: ClassVar[tuple[str, ...]] = (
+        *MultiHeadAttention.support,
+        "continued.Past",
+        "continued.RememberingMultiHeadAttention",
+    )
+
+    def torch_module(self, *types: TensorType) -> Call | None:
+        call = super().torch_module(*types)
+        return None if call is None else replace(call, function="RememberingMultiHeadAttention")
 
 
 def require_floating_input(type: TensorType, name: str, position: int) -> None:

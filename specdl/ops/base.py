@@ -5,13 +5,15 @@ page), and says how types flow through it, which weights it owns, how PyTorch an
 costs and how a diagram names it. No other file knows any of that; a back end only asks.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from specdl.ir.dims import Dim
+from specdl.ir.dims import Dim, SymDim
 from specdl.ir.types import DType, TensorType
 
 Family = Literal[
@@ -137,6 +139,8 @@ class Op(BaseModel):
     """Inputs of which only the run may tell whether they are given; its module takes None for them."""
     takes_numbers: ClassVar[bool] = False
     """Whether a Python number may stand for an input (`add(x, 1)`)."""
+    position_wise: ClassVar[bool] = False
+    """Whether, along an axis that it keeps, each position of the output depends on that position alone."""
 
     def check_ports(self, ports: Mapping[str, TensorType]) -> None:
         """Guards what only the names of the given inputs tell, where several may be left out: `infer` sees types."""
@@ -159,6 +163,28 @@ class Op(BaseModel):
 
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         """The Python expression over the argument names, or None for an operator that must be a module."""
+        return None
+
+    @property
+    def element_wise(self) -> bool:
+        """Whether each element of the output depends on those alone that stand, or are broadcast, at its own place."""
+        return self.position_wise and self.family == "elementwise"
+
+    def works_position_wise(self, types: Sequence[TensorType], length: SymDim) -> bool:
+        """Whether each position of an axis of size `length`, in evaluation, depends on that position alone."""
+        return self.position_wise
+
+    @property
+    def needs_like(self) -> bool:
+        """Whether its input only says on which device it makes something."""
+        return self.inputs == ("like?",)
+
+    def continued(self, types: Sequence[TensorType], length: SymDim) -> Op | None:
+        """The layer for a sequence that comes piece by piece: it keeps what it needs of the pieces before.
+
+        The axis of size `length` is the sequence's. None for a layer that keeps nothing. Raises `TypeRuleError` where
+        a position depends on later ones.
+        """
         return None
 
     def torch_targets(self, names: Sequence[str]) -> str:
@@ -197,6 +223,20 @@ class Op(BaseModel):
             for name in type(self).model_fields
             if getattr(self, name) != type(self).model_fields[name].default
         }
+
+
+class Continued:
+    """Mixed into an operator, makes it the layer that keeps what it was given before (`specdl/nn/continued.py`)."""
+
+    def torch_module(self, *types: TensorType) -> Call | None:
+        """The module with its memory, which has the weights of the operator's own."""
+        call = super().torch_module(*types)  # type: ignore[misc]
+        assert isinstance(call, Call)
+        return replace(call, function=f"Continued{call.function.removeprefix('nn.').removeprefix('Packed')}")
+
+    def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
+        """Nothing: only a module has a memory."""
+        return None
 
 
 def require_rank(x: TensorType, rank: int | tuple[int, ...], layout: str, *, help: str | None = None) -> None:

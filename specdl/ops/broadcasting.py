@@ -128,6 +128,7 @@ class Broadcasting(Op):
     family: ClassVar[Family] = "elementwise"
     counted: ClassVar[bool] = False
     takes_numbers: ClassVar[bool] = True
+    position_wise: ClassVar[bool] = True
 
     def result(self, dtype: DType) -> DType:
         """The dtype of the output, from the inputs' common one."""
@@ -136,6 +137,10 @@ class Broadcasting(Op):
     def working(self, dtype: DType) -> DType:
         """The dtype in which ONNX computes, from the inputs' common one."""
         return self.result(dtype)
+
+    @property
+    def element_wise(self) -> bool:
+        return True
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         variadic = self.inputs[0].startswith("*")

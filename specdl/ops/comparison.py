@@ -265,6 +265,7 @@ class Where(Op):
 
     operator: ClassVar[str] = "where"
     family: ClassVar[Family] = "elementwise"
+    position_wise: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("condition", "a", "b")
     counted: ClassVar[bool] = False
     takes_numbers: ClassVar[bool] = True

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Union
 
 from pydantic import PlainValidator
 
-from specdl.ir.dims import Dim, SymDim
+from specdl.ir.dims import Dim, SymDim, symbols_of
 from specdl.ir.types import TensorType
 from specdl.ops.base import Family, OnnxGraph, Op, TypeRuleError
 from specdl.ops.broadcasting import number
@@ -122,6 +122,14 @@ class Compute(Op):
         text = re.sub(r"\b_\b", "x", self.text) if "x" not in self.names else self.text
         return text if len(text) <= 40 else f"{text[:39]}…"
 
+    @property
+    def element_wise(self) -> bool:
+        return all(item.op.element_wise for item in _walk(self.tree) if isinstance(item, Apply))
+
+    def works_position_wise(self, types: Sequence[TensorType], length: SymDim) -> bool:
+        values = self._values(self._placeholders(types), types)
+        return all(_works_position_wise(item, values, length) for item in _walk(self.tree))
+
     def _placeholders(self, types: Sequence[TensorType]) -> Sequence[str]:
         return [*self.names, "like"][: len(types)]
 
@@ -205,6 +213,20 @@ def _typed(tree: ComputeTree, values: Values) -> tuple[str, TensorType]:
     if isinstance(tree, Constant):
         return tree.text, number(tree.value)
     return "", tree.op.infer(*(type for _, type in _arguments(tree, values, _typed)))[0]
+
+
+def _works_position_wise(tree: ComputeTree, values: Values, length: SymDim) -> bool:
+    """Whether one operation of a tree does, and what it gives still has the sequence's axis."""
+    name = next(iter(length.symbols()))
+    if isinstance(tree, Constant):
+        return not (isinstance(tree.value, SymDim) and name in tree.value.symbols())
+    if isinstance(tree, Ref):
+        return True
+    types = [type for _, type in _arguments(tree, values, _typed)]
+    (output,) = tree.op.infer(*types)
+    if not any(length in type.shape for type in types[: len(tree.arguments)]):  # without what is only `like`
+        return name not in symbols_of(output.shape)
+    return length in output.shape and tree.op.works_position_wise(types, length)
 
 
 def _text(tree: ComputeTree, values: Values) -> str:

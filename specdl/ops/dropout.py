@@ -16,6 +16,7 @@ class _Dropout(Op):
     """What all of them share: a probability, and doing nothing in evaluation."""
 
     family: ClassVar[Family] = "dropout"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "p"
     random: ClassVar[bool] = True
     module: ClassVar[str]

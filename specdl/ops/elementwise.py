@@ -17,6 +17,7 @@ class _Unary(Op):
     """Base of the functions of one value; integers stay what they are."""
 
     family: ClassVar[Family] = "elementwise"
+    position_wise: ClassVar[bool] = True
     onnx_op: ClassVar[str]
     takes_bool: ClassVar[bool] = False
 
@@ -272,6 +273,7 @@ class Clamp(Op):
 
     operator: ClassVar[str] = "clamp"
     family: ClassVar[Family] = "elementwise"
+    position_wise: ClassVar[bool] = True
     reference: ClassVar[str] = f"{_DOCS}.clamp.html"
 
     min: float | int | None = Field(default=None, description="The lowest value.")

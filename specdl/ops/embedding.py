@@ -37,6 +37,7 @@ class Embedding(_Table):
     """Replaces each index by its row of a learned table: `[...]` of integers -> `[..., embedding_dim]`."""
 
     operator: ClassVar[str] = "embedding"
+    position_wise: ClassVar[bool] = True
     reference: ClassVar[str] = "https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html"
 
     padding_idx: int | None = Field(default=None, description="An index whose vector starts as zeros and never learns.")

@@ -95,6 +95,10 @@ class Index(Op):
             axis += item is not None
         return parts
 
+    def works_position_wise(self, types: Sequence[TensorType], length: SymDim) -> bool:
+        x = types[0]
+        return all(part.axis is None or x.shape[part.axis] != length or part.item == Slice() for part in self._parts(x))
+
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         others = iter(arguments[1:])
         texts = [self._text(item, others) for item in self.items]

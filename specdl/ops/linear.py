@@ -15,6 +15,7 @@ class Linear(Op):
 
     operator: ClassVar[str] = "linear"
     family: ClassVar[Family] = "linear"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "out_features"
     inferred: ClassVar[tuple[str, ...]] = ("in_features",)
     reference: ClassVar[str] = "https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html"

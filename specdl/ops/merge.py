@@ -87,6 +87,7 @@ class _Joining(Op):
     """Values of equal rank side by side, in one dtype."""
 
     family: ClassVar[Family] = "merge"
+    position_wise: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("*xs",)
     counted: ClassVar[bool] = False
 
@@ -210,6 +211,7 @@ class Matmul(Op):
 
     operator: ClassVar[str] = "matmul"
     family: ClassVar[Family] = "merge"
+    position_wise: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("a", "b")
     counted: ClassVar[bool] = False
     reference: ClassVar[str] = "https://docs.pytorch.org/docs/stable/generated/torch.matmul.html"

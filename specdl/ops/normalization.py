@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from specdl.ir.dims import Dim, product
+from specdl.ir.dims import Dim, SymDim, product
 from specdl.ir.types import TensorType
 from specdl.ops.base import (
     Call,
@@ -61,6 +61,9 @@ class _ChannelNorm(Op):
         require_static(x.shape[1], "the number of channels")
         self._require_several(x)
         return (x,)
+
+    def works_position_wise(self, types: Sequence[TensorType], length: SymDim) -> bool:
+        return self.track_running_stats  # otherwise it takes the statistics of what it is given
 
     def _require_several(self, x: TensorType) -> None:
         """Guards that there is more than one value to take the mean and variance of."""
@@ -295,6 +298,7 @@ class _LayerNorm(Op):
     """Normalization of each position over its features."""
 
     family: ClassVar[Family] = "normalization"
+    position_wise: ClassVar[bool] = True
     inferred: ClassVar[tuple[str, ...]] = ("normalized_shape",)
     module: ClassVar[str]
 
@@ -395,6 +399,7 @@ class RmsNorm(Op):
 
     operator: ClassVar[str] = "rms_norm"
     family: ClassVar[Family] = "normalization"
+    position_wise: ClassVar[bool] = True
     inferred: ClassVar[tuple[str, ...]] = ("normalized_shape",)
     reference: ClassVar[str] = f"{_DOCS}.RMSNorm.html"
 

@@ -13,9 +13,9 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from specdl.diagnostics import did_you_mean
-from specdl.ir.dims import Dim
+from specdl.ir.dims import Dim, SymDim
 from specdl.ir.types import TensorType
-from specdl.ops.base import Call, Family, OnnxGraph, Op, TypeRuleError, Weight, divisor_help, require_static
+from specdl.ops.base import Call, Continued, Family, OnnxGraph, Op, TypeRuleError, Weight, divisor_help, require_static
 
 _BASE = "The slowest wave has 2π times so many positions, the fastest 2π."
 _KEYS = "Those of the keys are the queries' unless given."
@@ -61,6 +61,7 @@ class SinusoidalPositions(Op):
 
     operator: ClassVar[str] = "sinusoidal_positions"
     family: ClassVar[Family] = "embedding"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "features"
     inputs: ClassVar[tuple[str, ...]] = ("positions",)
     support: ClassVar[tuple[str, ...]] = ("sinusoidal_positions.SinusoidalPositions",)
@@ -199,6 +200,7 @@ class RotaryPositions(Op):
 
     operator: ClassVar[str] = "rotary_positions"
     family: ClassVar[Family] = "embedding"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "features"
     inputs: ClassVar[tuple[str, ...]] = ("positions",)
     support: ClassVar[tuple[str, ...]] = ("rotary_positions.RotaryPositions",)
@@ -261,6 +263,7 @@ class RotaryEmbedding(Op):
 
     operator: ClassVar[str] = "rotary_embedding"
     family: ClassVar[Family] = "embedding"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "heads"
     inputs: ClassVar[tuple[str, ...]] = ("x", "waves")
     support: ClassVar[tuple[str, ...]] = ("rotary_embedding.RotaryEmbedding",)
@@ -400,6 +403,18 @@ class _PairBias(Op):
         batch: Dim = next(iter(batches), 1)
         return (TensorType((batch, self.heads, queries.shape[-1], keys.shape[-1])),)
 
+    def works_position_wise(self, types: Sequence[TensorType], length: SymDim) -> bool:
+        return len(types) == 2 and length not in types[1].shape
+
+    def continued(self, types: Sequence[TensorType], length: SymDim) -> Op | None:
+        if len(types) == 2:
+            return None
+        return self._continuing()(**self.given())
+
+    def _continuing(self) -> type[Op]:
+        """The operator that keeps the positions of earlier keys."""
+        raise NotImplementedError
+
     def distance(self, graph: OnnxGraph, inputs: Sequence[str]) -> str:
         """Key minus query, `[T, S]` or `[N, T, S]`, of int64."""
         given = [name for name in inputs if name]
@@ -429,6 +444,9 @@ class RelativePositionBias(_PairBias):
     bidirectional: bool = Field(
         default=True, description="Whether keys behind the query have buckets of their own; a decoder has none."
     )
+
+    def _continuing(self) -> type[Op]:
+        return _ContinuedRelativePositionBias
 
     @property
     def _side(self) -> int:
@@ -480,6 +498,14 @@ class RelativePositionBias(_PairBias):
         return f"{self.buckets} buckets up to {self.max_distance}"
 
 
+class _ContinuedRelativePositionBias(Continued, RelativePositionBias):
+    support: ClassVar[tuple[str, ...]] = (
+        *RelativePositionBias.support,
+        "continued.Past",
+        "continued.ContinuedRelativePositionBias",
+    )
+
+
 class Alibi(_PairBias):
     """Attention to what is far away costs: -slope·|distance|, for the `bias` of attention; each head has its slope.
 
@@ -510,6 +536,13 @@ class Alibi(_PairBias):
 
     def title(self) -> str:
         return f"ALiBi, {self.heads} {'head' if self.heads == 1 else 'heads'}"
+
+    def _continuing(self) -> type[Op]:
+        return _ContinuedAlibi
+
+
+class _ContinuedAlibi(Continued, Alibi):
+    support: ClassVar[tuple[str, ...]] = (*Alibi.support, "continued.Past", "continued.ContinuedAlibi")
 
 
 OPS: tuple[type[Op], ...] = (

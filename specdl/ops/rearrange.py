@@ -108,6 +108,7 @@ class Rearrange(Op):
 
     operator: ClassVar[str] = "rearrange"
     family: ClassVar[Family] = "shape"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "pattern"
     inputs: ClassVar[tuple[str, ...]] = ("x", "like?")
     counted: ClassVar[bool] = False

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from specdl.ir.dims import Dim
+from specdl.ir.dims import Dim, SymDim
 from specdl.ir.types import TensorType
 from specdl.ops.base import (
     Call,
+    Continued,
     Family,
     OnnxGraph,
     Op,
@@ -179,6 +180,15 @@ class _Recurrent(Op):
         )
         return 2 * gates * batch * length
 
+    def continued(self, types: Sequence[TensorType], length: SymDim) -> Op | None:
+        if types[0].shape[1] != length:
+            return None
+        if self.bidirectional:
+            raise TypeRuleError("reads the sequence from its end too", help="leave `bidirectional` out")
+        if any(not type.floating for type in types[1:]):
+            raise TypeRuleError("stops at lengths, which a sequence that goes on doesn't have")
+        return _CONTINUED[self.module](**self.given())
+
     def title(self) -> str:
         return f"{self.module} {self.hidden_size}"
 
@@ -248,5 +258,22 @@ class Rnn(_Recurrent):
     def onnx_attributes(self) -> dict[str, Any]:
         return {"activations": [self.nonlinearity.capitalize()] * self.directions}
 
+
+_KEEPING = ("continued.Past", "continued.ContinuedRecurrent")
+
+
+class _ContinuedLstm(Continued, Lstm):
+    support: ClassVar[tuple[str, ...]] = (*_KEEPING, "continued.ContinuedLSTM")
+
+
+class _ContinuedGru(Continued, Gru):
+    support: ClassVar[tuple[str, ...]] = (*_KEEPING, "continued.ContinuedGRU")
+
+
+class _ContinuedRnn(Continued, Rnn):
+    support: ClassVar[tuple[str, ...]] = (*_KEEPING, "continued.ContinuedRNN")
+
+
+_CONTINUED: dict[str, type[Op]] = {"LSTM": _ContinuedLstm, "GRU": _ContinuedGru, "RNN": _ContinuedRnn}
 
 OPS: tuple[type[Op], ...] = (Lstm, Gru, Rnn)

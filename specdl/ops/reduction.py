@@ -31,6 +31,7 @@ class _Reduction(Op):
     """Base of the reductions over one axis, several, or (without `dim`) all."""
 
     family: ClassVar[Family] = "reduction"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "dim"
     onnx_op: ClassVar[str]
 

@@ -77,6 +77,7 @@ class Flatten(_Shape):
     """Joins the axes from `start_dim` to `end_dim` into one; by default all but the batch."""
 
     operator: ClassVar[str] = "flatten"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "start_dim"
     reference: ClassVar[str] = f"{_MODULE}.Flatten.html"
 
@@ -106,6 +107,7 @@ class Unflatten(_Shape):
     """
 
     operator: ClassVar[str] = "unflatten"
+    position_wise: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("x", "like?")
     reference: ClassVar[str] = f"{_MODULE}.Unflatten.html"
 
@@ -169,6 +171,12 @@ class Reshape(_Shape):
             return None
         return Call("Reshape", self.shape)
 
+    def works_position_wise(self, types: Sequence[TensorType], length: SymDim) -> bool:
+        # Only what stands behind the sequence's axis takes another shape.
+        (output,) = self.infer(*types)
+        before = types[0].shape.index(length) + 1 if length in types[0].shape else 0
+        return output.shape[:before] == types[0].shape[:before]
+
     def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
         return expression(f"{postfix(arguments[0])}.reshape", self._texts(list(zip(arguments, types, strict=True))))
 
@@ -178,6 +186,7 @@ class Permute(Op):
 
     operator: ClassVar[str] = "permute"
     family: ClassVar[Family] = "shape"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "dims"
     support: ClassVar[tuple[str, ...]] = ("permute.Permute",)
     reference: ClassVar[str] = f"{_TENSOR}.permute.html"
@@ -217,6 +226,7 @@ class Transpose(Op):
 
     operator: ClassVar[str] = "transpose"
     family: ClassVar[Family] = "shape"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "dim0"
     reference: ClassVar[str] = f"{_TENSOR}.transpose.html"
 
@@ -265,6 +275,7 @@ class Squeeze(_Shape):
     """Takes axes of size 1 away."""
 
     operator: ClassVar[str] = "squeeze"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "dim"
     reference: ClassVar[str] = f"{_TENSOR}.squeeze.html"
 
@@ -285,6 +296,7 @@ class Unsqueeze(_Shape):
     """Puts in an axis of size 1."""
 
     operator: ClassVar[str] = "unsqueeze"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "dim"
     reference: ClassVar[str] = f"{_TENSOR}.unsqueeze.html"
 
@@ -307,6 +319,7 @@ class _Pieces(Op):
     """Cuts an axis into pieces, one output each."""
 
     family: ClassVar[Family] = "shape"
+    position_wise: ClassVar[bool] = True
     outputs: ClassVar[tuple[str, ...]] = ("*pieces",)
 
     def sizes(self, size: Dim, x: TensorType) -> tuple[Dim, ...]:
@@ -447,6 +460,7 @@ class Expand(Op):
 
     operator: ClassVar[str] = "expand"
     family: ClassVar[Family] = "shape"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "sizes"
     inputs: ClassVar[tuple[str, ...]] = ("x", "like?")
     reference: ClassVar[str] = f"{_TENSOR}.expand.html"
@@ -488,6 +502,7 @@ class Identity(Op):
 
     operator: ClassVar[str] = "identity"
     family: ClassVar[Family] = "shape"
+    position_wise: ClassVar[bool] = True
     reference: ClassVar[str] = f"{_MODULE}.Identity.html"
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
@@ -508,6 +523,7 @@ class Cast(Op):
 
     operator: ClassVar[str] = "cast"
     family: ClassVar[Family] = "shape"
+    position_wise: ClassVar[bool] = True
     main: ClassVar[str | None] = "dtype"
     reference: ClassVar[str] = f"{_TENSOR}.to.html"
 
@@ -546,6 +562,19 @@ class Positions(Op):
     def onnx(self, graph: OnnxGraph, inputs: Sequence[str], types: Sequence[TensorType]) -> tuple[str, ...]:
         start, step = graph.constant(0, "int64"), graph.constant(1, "int64")
         return graph.node("Range", [start, graph.reshape(graph.shape([types[0].shape[1]]), []), step])
+
+    def continued(self, types: Sequence[TensorType], length: SymDim) -> Op | None:
+        return _ContinuedPositions() if types[0].shape[1] == length else None
+
+
+class _ContinuedPositions(Positions):
+    support: ClassVar[tuple[str, ...]] = ("continued.Past", "continued.ContinuedPositions")
+
+    def torch_module(self, *types: TensorType) -> Call | None:
+        return Call("ContinuedPositions")
+
+    def torch_function(self, arguments: Sequence[str], *types: TensorType) -> str | None:
+        return None
 
 
 OPS: tuple[type[Op], ...] = (

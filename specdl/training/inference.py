@@ -13,7 +13,7 @@ from specdl.analysis.soft_labels import soft_labels
 from specdl.data.images import is_image
 from specdl.data.inference import FILE, KEY, Inference, Kind, from_json, steps_for
 from specdl.data.pipeline import Step
-from specdl.data.text_inference import TextInference, TextKind, is_text, steps_to
+from specdl.data.text_inference import Continuation, TextInference, TextKind, is_text, steps_to
 from specdl.data.text_inference import from_json as text_from_json
 from specdl.data.transforms.base import Transform, Unchanged
 from specdl.data.transforms.denoising import ShiftRight
@@ -87,14 +87,20 @@ def _text_inference(
         objectives.append({**recorded, "arguments": entry.transform.recorded()})
         if entry.inputs[0] != entry.outputs[0]:
             steps.append(Step(Unchanged(), entry.inputs[:1], entry.outputs[:1]))
+    label = label_field(model.input_names, data.fields)
+    if label in {entry.outputs[0] for entry in data.transforms if isinstance(entry.transform, Tokenize)}:
+        label = None if isinstance(makers[str(label)], Tokenize) else label  # the other text of a pair is no label
+    grows = _grows(data, label)
     inputs = [name for name in model.input_names if name in data.fields]
-    needed, sources = steps_to([name.rpartition("_")[0] if name in data.brought else name for name in inputs], steps)
+    needed, sources = steps_to(_fields(inputs, data), steps)
+    if grows in inputs and not all(name in data.raw for name in sources):  # a decoder's own words come from training
+        inputs = [name for name in inputs if name not in (grows, f"{grows}_mask", f"{grows}_length")]
+        needed, sources = steps_to(_fields(inputs, data), steps)
     at_hand = {at for at, entry in enumerate(data.transforms) if entry.tokenizer in tokenizers}
     made = {entry.tokenizer for entry in data.transforms if isinstance(entry.transform, Tokenize)}
     if not sources or not all(name in data.raw and data.raw[name].text for name in sources) or not made <= at_hand:
         return None
     files = tokenizer_files(data)
-    label = label_field(model.input_names, data.fields)
     names = {**{name: found for name in data.raw if (found := data.source.real_classes(name))}, **(classes or {})}
     spoken = data.vocabularies.get(label) if label is not None else None
     kind = _text_kind(data.fields.get(label) if label is not None else None, makers.get(label or ""))
@@ -112,7 +118,29 @@ def _text_inference(
         split=tuple(name for name in data.raw if name in sources and data.raw[name].rank == 2),
         longest=_bounds(model, [name for name in inputs if name not in data.brought]),
         ragged=data.paddings,
+        continues=_continuation(makers.get(label or ""), grows, model.input_names, tokenizers, spoken),
     )
+
+
+def _fields(inputs: Collection[str], data: Data) -> list[str]:
+    """The fields that inputs are or come with: of `tokens_mask`, `tokens`."""
+    return [name.rpartition("_")[0] if name in data.brought else name for name in inputs]
+
+
+def _grows(data: Data, label: str | None) -> str | None:
+    """The field whose next tokens a network learns to say."""
+    entry = next((entry for entry in reversed(data.transforms) if label in entry.outputs), None)
+    return entry.outputs[0] if entry is not None and isinstance(entry.transform, (NextToken, ShiftRight)) else None
+
+
+def _continuation(
+    maker: Transform | None, grows: str | None, inputs: Collection[str], tokenizers: Tokenizers, spoken: int | None
+) -> Continuation | None:
+    """How a network writes text that learned from a transform's labels."""
+    if grows not in inputs or grows is None or spoken is None:
+        return None
+    start = maker.begins(tokenizers[spoken].vocabulary) if isinstance(maker, ShiftRight) else None
+    return Continuation(grows, start)
 
 
 def _bounds(model: Model, inputs: Collection[str]) -> dict[str, int]:

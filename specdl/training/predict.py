@@ -140,6 +140,9 @@ def of_onnx(path: str | Path) -> Predictor | TextPredictor:
 
 
 def _require(inference: Inference | TextInference | None, model: Model) -> Inference | TextInference:
+    if isinstance(inference, TextInference) and not inference.complete:
+        message = "`predict` gives a network texts, and its decoder reads what it writes itself"
+        raise SpecError([Diagnostic("E0607", message, help="`specdl generate` lets it write")])
     if inference is not None:
         return inference
     if model.recipe is None or model.recipe.data is None:

@@ -10,7 +10,7 @@ import time
 from tests.benchmarks.harness import ROOT, BenchmarkFailed, say
 from tests.benchmarks.report import Topic, page
 
-TOPICS = ("startup", "scale", "build", "zoo_build", "step", "export", "latency", "counts")
+TOPICS = ("startup", "scale", "build", "zoo_build", "step", "language", "export", "latency", "counts")
 
 
 def main() -> int:

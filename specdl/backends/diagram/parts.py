@@ -241,6 +241,8 @@ class Parts:
         title, details = op.title(), op.details()
         if mixed and op.family == "dropout":
             title, details = _without_number(title), ""
+        if op.stored:
+            title, details = node.name, title  # what it is for, `class_token`, is in its name alone
         symbol = ""
         if op.family == "merge" and sum(name is not None for name in node.inputs) > 1:
             symbol = _NAMED_SYMBOLS.get(op.operator, title if len(title) == 1 else "")

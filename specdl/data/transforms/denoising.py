@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr
 
+from specdl.data.tokenizers.vocabulary import Vocabulary
 from specdl.data.transforms.base import Transform, fresh, whole
 from specdl.data.transforms.language import Role, one_field
 from specdl.data.transforms.text import IGNORED, OfTokens
@@ -71,7 +72,7 @@ class ShiftRight(OfTokens):
     def apply(self, fields: Sequence[Any], generator: torch.Generator) -> tuple[Any, ...]:
         from specdl.data.columns import as_ragged
 
-        start = self._start()
+        start = self.begins(self.vocabulary)
         tokens = replace(as_ragged(fields[0]), padding=self.vocabulary.padding)
         places = tokens.places()
         label = tokens if self._alone else tokens.keep(~((places == 0) & (tokens.values == start)))
@@ -79,11 +80,11 @@ class ShiftRight(OfTokens):
         ends = target.lengths.repeat_interleave(target.lengths, output_size=len(target.values)) - 1
         return target.keep(target.places() < ends), replace(label, padding=self.ignore)
 
-    def _start(self) -> int:
+    def begins(self, vocabulary: Vocabulary) -> int:
         """The number of the token that a text begins with."""
         if isinstance(self.start, int):
             return self.start
-        roles = self.vocabulary.roles
+        roles = vocabulary.roles
         wanted = (self.start,) if self.start is not None else ("bos", "cls", "pad")
         return next(roles[role] for role in wanted if role in roles)
 

@@ -35,23 +35,39 @@ class ScaledDotProductAttention(nn.Module):
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
-        if self.heads is not None:
-            query = query.view(*query.shape[:-1], self.heads, -1).transpose(1, 2)
-            key, value = (x.view(*x.shape[:-1], self.kv_heads, -1).transpose(1, 2) for x in (key, value))
+        query, key, value = self.split(query, key, value)
+        return self.joined(self.attend(query, key, value, mask, bias))
+
+    def split(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
+        """Query, key and value as `[N, heads, T, d]`."""
+        if self.heads is None:
+            return [query, key, value]
+        heads = self.heads, self.kv_heads, self.kv_heads
+        parts = zip((query, key, value), heads, strict=True)
+        return [x.view(*x.shape[:-1], count, -1).transpose(1, 2) for x, count in parts]
+
+    def joined(self, x: Tensor) -> Tensor:
+        """The heads side by side again."""
+        return x if self.heads is None else x.transpose(1, 2).flatten(2)
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None, start: int = 0
+    ) -> Tensor:
+        """The result `[N, heads, T, d]`; the first query stands at the place `start` among the keys."""
         if mask is not None and mask.dim() < 4:
             mask = mask[:, None, None] if mask.dim() == 2 else mask[:, None]
-        causal = self.causal
-        if self.window is not None or (causal and (mask is not None or bias is not None)):
+        causal = self.causal and (start == 0 or query.shape[-2] > 1)  # the last query sees all keys
+        if self.window is not None or (causal and (start or mask is not None or bias is not None)):
             near = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)
             if self.window is not None:
-                near = near.triu(1 - self.window).tril(self.window - 1)
+                near = near.triu(start + 1 - self.window).tril(start + self.window - 1)
             if causal:
-                near = near.tril()
+                near = near.tril(start)
             mask, causal = near if mask is None else mask & near, False
         if bias is not None:
             bias = bias.to(query.dtype)
             mask = bias if mask is None else torch.where(mask, bias, float("-inf"))
-        x = F.scaled_dot_product_attention(
+        return F.scaled_dot_product_attention(
             query,
             key,
             value,
@@ -61,7 +77,6 @@ class ScaledDotProductAttention(nn.Module):
             scale=self.scale,
             enable_gqa=query.shape[1] != key.shape[1],
         )
-        return x if self.heads is None else x.transpose(1, 2).flatten(2)
 
     def extra_repr(self) -> str:
         return (

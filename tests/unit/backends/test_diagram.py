@@ -215,6 +215,14 @@ def test_a_u_is_only_drawn_from_top_to_bottom() -> None:
     assert not any(route.across for route in drawing.routes)
 
 
+def test_parameters_have_their_names_and_what_only_lends_its_size_draws_no_arrow() -> None:
+    drawing = drawing_of(SPECS / "vision" / "vit.yaml")
+    titles = {box.title: box.id for box in drawing.root.boxes()}
+    assert {"class_token", "pos_embedding"} <= titles.keys()
+    into = [edge.tail for edge in drawing.edges if edge.head == titles["Expand"]]
+    assert into == [titles["class_token"]]  # and not the patches, which say how large the batch is
+
+
 def test_captions_name_the_variant() -> None:
     model = load(SPECS / "resnet.yaml", "resnet50")
     assert build(model.program, title=model.title).caption == "resnet50 · 25.56 M parameters"

@@ -75,6 +75,59 @@ def test_a_run_of_text_from_check_to_export(specdl: Command, pets: Path) -> None
     assert theirs.encode("The CAT").tokens == ["the", "cat"]
 
 
+COLOURS = """
+specdl: 1
+name: colours
+inputs: {tokens: {shape: [T], dtype: int64}}
+layers:
+  - embedding(tokens): {num_embeddings: 16, embedding_dim: 8}
+  - vector = mean: 1
+data:
+  source: {pairs: colours.tsv}
+  transforms:
+    - tokens = tokenize(source): {words: {vocabulary: 16, train_on: [source, target]}}
+    - partner = tokenize(target): {same_as: tokens}
+  batch_size: 4
+steps:
+  - name: pairs
+    update: model
+    layers:
+      - one = model(tokens)
+      - other = model(partner)
+    losses:
+      - multiple_negatives_ranking(one, other)
+optimizer: {adamw: {lr: 0.1}}
+train: {epochs: 10}
+"""
+
+
+def test_vectors_of_texts_say_which_are_alike(specdl: Command, folder: Path) -> None:
+    pairs = {"red": "rojo", "blue": "azul", "green": "verde", "black": "negro"}
+    (folder / "colours.tsv").write_text("".join(f"{one}\t{other}\n" for one, other in pairs.items()) * 10)
+    (folder / "colours.yaml").write_text(COLOURS)
+    assert specdl("train", "colours.yaml", "--folder", "run").code == 0
+    texts = ["red", "blue", "azul", "rojo"]
+    options = [word for text in texts for word in ("--text", text)]
+    done = specdl("predict", "run", *options, "--top", 1)
+    assert done.code == 0
+    lines = done.lines()
+    assert [line.split(":")[0] for line in lines[::2]] == texts
+    assert all(line.endswith(", … (8 numbers)") for line in lines[::2])
+    assert [line.split()[1] for line in lines[1::2]] == ["rojo", "azul", "blue", "red"]
+    rows = json.loads(specdl("predict", "run", *options, "--json").out)["predictions"]
+    assert [len(row["output"]) for row in rows] == [8] * 4
+    for row in rows:
+        cosines = [item["cosine"] for item in row["similar"]]
+        assert len(cosines) == 3
+        assert cosines == sorted(cosines, reverse=True)
+    red, rojo = rows[0]["output"], rows[3]["output"]
+    lengths = (sum(x * x for x in red) * sum(x * x for x in rojo)) ** 0.5
+    cosine = sum(a * b for a, b in zip(red, rojo, strict=True)) / lengths
+    assert rows[0]["similar"][0] == {"text": "rojo", "cosine": pytest.approx(cosine, abs=1e-5)}
+    # One text alone is like no other.
+    assert len(specdl("predict", "run", "--text", "red").lines()) == 1
+
+
 def test_what_predict_can_not_read(specdl: Command, pets: Path) -> None:
     assert specdl("train", "pets.yaml", "--folder", "run", "train.epochs=1").code == 0
     one_error(specdl("predict", "run", "none.txt"), "E0531", "there is no")
@@ -153,3 +206,70 @@ def test_a_missing_extra_is_named(pets: Path) -> None:
     assert done.returncode == 1
     assert b"E0536" in done.stderr
     assert b"specdl[text]" in done.stderr
+
+
+WRITER = """
+specdl: 1
+name: writer
+inputs: {tokens: {shape: [T], dtype: int64}}
+outputs: [logits]
+layers:
+  - embedding: {num_embeddings: 32, embedding_dim: 16}
+  - multi_head_attention: {num_heads: 2, causal: true}
+  - logits = linear: 32
+data:
+  source: {text: {files: corpus.txt}}
+  transforms:
+    - tokens = tokenize(text): characters
+    - tokens, label = next_token(tokens): 16
+  batch_size: 16
+loss: cross_entropy
+optimizer: {adamw: {lr: 1e-2}}
+train: {max_steps: 20}
+"""
+
+
+def test_a_run_writes(specdl: Command, folder: Path) -> None:
+    (folder / "corpus.txt").write_text("to be or not to be, that is the question.\n" * 40)
+    (folder / "writer.yaml").write_text(WRITER)
+    assert specdl("train", "writer.yaml", "--folder", "run").code == 0
+    done = specdl("generate", "run", "--prompt", "to be", "--max-tokens", 30, "--seed", 7)
+    assert done.code == 0
+    assert done.out.startswith("to be")
+    assert len(done.out) == len("to be") + 30 + 1
+    assert done.err.startswith("[30 tokens, ")
+    assert done.err.endswith(" a second, seed 7]\n")
+    again = specdl("generate", "run", "--prompt", "to be", "--max-tokens", 30, "--seed", 7, "--json", "--no-cache")
+    (row,) = json.loads(again.out)["texts"]
+    assert again.err == ""
+    assert "to be" + row["text"] + "\n" == done.out
+    assert (row["ended"], row["seed"], len(row["tokens"])) == ("length", 7, 30)
+    several = specdl("generate", "run", "--prompt", "to", "--prompt", "be", "--max-tokens", 3, "--temperature", 0)
+    assert [len(line) for line in several.lines()] == [5, 0, 5]
+    stopped = specdl("generate", "run", "--prompt", "to", "--temperature", 0, "--stop", " ", "--stop", r"\n", "--json")
+    (row,) = json.loads(stopped.out)["texts"]
+    assert row["ended"] == "stop"
+    assert " " not in row["text"]
+    assert "score -" in specdl("generate", "run", "--prompt", "to", "--beam", 2, "--max-tokens", 5).err
+    for wrong in (
+        ["--beam", 2, "--seed", 1],
+        ["--temperature", 0, "--top-k", 3],
+        ["--temperature", -1],
+        ["--top-p", 0],
+    ):
+        assert specdl("generate", "run", "--prompt", "to", *wrong).code == 2
+    one_error(specdl("generate", "nowhere"), "E0605", "`nowhere` doesn't exist")
+    one_error(specdl("generate", "model.onnx"), "E0605", "is an ONNX file")
+    one_error(specdl("generate", "writer.yaml"), "E0605", "no `weights`")
+    one_error(specdl("generate", "run", "--prompt", "Zoë"), "E0564", "`Z`")
+
+
+def test_what_works_without_a_cache_says_why(specdl: Command, folder: Path) -> None:
+    (folder / "corpus.txt").write_text("to be or not to be, that is the question.\n" * 40)
+    (folder / "writer.yaml").write_text(WRITER.replace("causal: true", "causal: false").replace("20}", "1}"))
+    assert specdl("train", "writer.yaml", "--folder", "run").code == 0
+    done = specdl("generate", "run", "--prompt", "to", "--max-tokens", 2)
+    assert done.code == 0
+    assert done.err.startswith("warning[W0030]: each token is worked out from the beginning")
+    assert "^ `multi_head_attention` reads what comes later in the sequence\n" in done.err
+    assert "--> run/spec.yaml:14:3" in done.err

@@ -30,6 +30,13 @@ CASES = [
     ("adamw", {}, torch.optim.AdamW, {}),
     ("adamw", {"lr": 3e-3, "eps": 1e-6}, torch.optim.AdamW, {"lr": 3e-3, "eps": 1e-6}),
     ("rmsprop", {}, torch.optim.RMSprop, {}),
+    ("adagrad", {}, torch.optim.Adagrad, {}),
+    (
+        "adagrad",
+        {"lr_decay": 0.1, "initial_accumulator_value": 0.1},
+        torch.optim.Adagrad,
+        {"lr_decay": 0.1, "initial_accumulator_value": 0.1},
+    ),
     ("adafactor", {}, torch.optim.Adafactor, {}),
     (
         "adafactor",
@@ -73,7 +80,14 @@ def test_defaults_are_pytorchs() -> None:
     parameters = [nn.Parameter(torch.zeros(1))]
     for optimizer, reference in zip(
         OPTIMIZERS.values(),
-        (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adafactor),
+        (
+            torch.optim.SGD,
+            torch.optim.Adam,
+            torch.optim.AdamW,
+            torch.optim.RMSprop,
+            torch.optim.Adagrad,
+            torch.optim.Adafactor,
+        ),
         strict=True,
     ):
         expected = reference(parameters).defaults
@@ -81,7 +95,7 @@ def test_defaults_are_pytorchs() -> None:
         assert {name: expected[name] for name in arguments} == arguments
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "adagrad"])
 def test_fused_on_the_cpu(name: str) -> None:
     optimizer = OPTIMIZERS[name].model_validate({}).make(nn.Linear(2, 2).named_parameters())
     assert optimizer.param_groups[0]["fused"] is True
