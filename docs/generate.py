@@ -117,10 +117,9 @@ def zoo_page() -> str:
         "",
         "Those that torchvision, timm and transformers have too are compared with them by the tests: parameters, the "
         "keys and shapes of the `state_dict`, outputs within 1e-5, gradients within 1e-4, the ejected source, and ONNX "
-        "Runtime. Of Transformers every variant is compared by its number of parameters, each architecture in a small "
-        "size by its numbers, at three lengths and with padding. Their checkpoints load strictly, by "
-        "`weights.load=hf:ORGANISATION/REPOSITORY` or from a file. What they are made of is in the libraries under "
-        "[specs/blocks](../specs/blocks).",
+        "Runtime. Language models are compared with padding and without, at three lengths, and every variant by its "
+        "number of parameters; no position of a decoder sees what comes later. What transformers saves loads strictly, "
+        "`weights.load=FILE`. What Transformers are made of is in the libraries under [specs/blocks](../specs/blocks).",
     ]
     counts = json.loads(zoo_counts())
     for entry in zoo().values():
