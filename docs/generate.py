@@ -115,8 +115,12 @@ def zoo_page() -> str:
         "The specs that come with specdl. `zoo:NAME` names one wherever a file may stand: `specdl summary zoo:resnet "
         "--variant resnet50`, `extends: zoo:resnet`; `specdl zoo copy resnet .` makes it yours.",
         "",
-        "Those of torchvision's models are compared with them by the tests: parameters, the keys and shapes of the "
-        "`state_dict`, outputs within 1e-5, gradients within 1e-4, the ejected source, and ONNX Runtime.",
+        "Those that torchvision, timm and transformers have too are compared with them by the tests: parameters, the "
+        "keys and shapes of the `state_dict`, outputs within 1e-5, gradients within 1e-4, the ejected source, and ONNX "
+        "Runtime. Of Transformers every variant is compared by its number of parameters, each architecture in a small "
+        "size by its numbers, at three lengths and with padding. Their checkpoints load strictly, by "
+        "`weights.load=hf:ORGANISATION/REPOSITORY` or from a file. What they are made of is in the libraries under "
+        "[specs/blocks](../specs/blocks).",
     ]
     counts = json.loads(zoo_counts())
     for entry in zoo().values():

@@ -102,7 +102,7 @@ class Model:
 
         module = load_module(self.program.only(network))
         chosen = network or next(iter(self.program.networks))
-        if weights and chosen in self.weights:
+        if weights and chosen in self.weights and self.weights[chosen].loads:
             from specdl.weights.load import load_weights_of
 
             load_weights_of(self.weights[chosen], self.program, module, chosen)
@@ -185,7 +185,8 @@ class Model:
         for network, weights in self.weights.items():
             names = [weights.absolute(*item) for item in weights.loads]
             place = ("weights", network, "load") if self.spec.several else ("weights", "load")
-            paths[place] = names[0] if len(names) == 1 else names
+            if names:
+                paths[place] = names[0] if len(names) == 1 else names
         return {**self._custom_files(), **resolved_files(self.spec, paths)}
 
     def _custom_files(self) -> dict[str, str]:

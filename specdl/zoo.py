@@ -1,4 +1,7 @@
-"""The specs that come with specdl: their index, and `zoo:NAME` as the name of a file."""
+"""The specs that come with specdl: their index, and `zoo:NAME` as the name of a file.
+
+`zoo:blocks/NAME` is a library, blocks that the shipped specs share; the index doesn't list those.
+"""
 
 from __future__ import annotations
 
@@ -53,11 +56,23 @@ def zoo() -> dict[str, ZooEntry]:
     return found
 
 
+@cache
+def zoo_libraries() -> dict[str, Path]:
+    """The libraries of blocks by name: `blocks/transformer`."""
+    return {f"blocks/{path.stem}": path for path in sorted((zoo_folder() / "blocks").glob("*.yaml"))}
+
+
 def zoo_file(name: str) -> Path:
-    """The file of a shipped spec: `resnet`, or `zoo:resnet`. Raises `SpecError` for an unknown name."""
+    """The file of a shipped spec or library: `resnet`, `zoo:resnet`, `zoo:blocks/transformer`.
+
+    Raises `SpecError` for an unknown name.
+    """
     word = name.removeprefix(PREFIX)
+    libraries = zoo_libraries()
+    if word in libraries:
+        return libraries[word]
     entry = zoo().get(word)
     if entry is None:
-        help = did_you_mean(word, zoo()) or "`specdl zoo` lists the shipped specs"
+        help = did_you_mean(word, [*zoo(), *libraries]) or "`specdl zoo` lists the shipped specs"
         raise SpecError([Diagnostic("E0030", f"the zoo has no spec `{word}`", help=help)])
     return entry.file

@@ -33,6 +33,11 @@ def compare(path: Path, text: str, update: bool) -> None:
     assert text == path.read_text(encoding="utf-8")
 
 
+def shipped_specs() -> list[Path]:
+    """The files of the zoo that have a network; those under `blocks` are libraries."""
+    return sorted(path for path in SPECS.rglob("*.yaml") if "blocks" not in path.parts)
+
+
 def compiled(text: str, header: str = "specdl: 1\nname: test\n") -> Model:
     """The model of a spec's text, below a header."""
     return compile_source(parse_text(header + text, "test.yaml"))

@@ -37,12 +37,14 @@ def _layers(program: Program, spec: Spec, diagnostics: Diagnostics) -> None:
     """A line is told where no layer that it makes is read: in no iteration, and in no call of its block."""
     found: dict[Span, Node] = {}
     read: set[Span] = set()
+    tied = _tied(program)
     for function in program.functions.values():
         if function.kind in {"step", "sample", "loop"}:
             continue
         shared = _shared(function)
         for node in function.nodes:
-            if node.skip and node.name not in shared and node.span.file == spec.file:
+            serves = node.name in shared or (function.key, node.name) in tied
+            if node.skip and not serves and node.span.file == spec.file:
                 found.setdefault(node.span, node)
             else:
                 read.add(node.span)
@@ -55,10 +57,23 @@ def _layers(program: Program, spec: Spec, diagnostics: Diagnostics) -> None:
 
 
 def _shared(function: Function) -> set[str]:
-    """The layers of a function whose weights serve elsewhere too: in a `call`, or under a tied key."""
-    called = {node.shares.split(".")[0] for node in function.nodes if node.shares is not None}
-    tied = {key.split(".")[0] for tie in function.ties for key in (tie.alias, tie.key)}
-    return called | tied
+    """The layers of a function whose weights serve elsewhere too, in a `call`."""
+    return {node.shares.split(".")[0] for node in function.nodes if node.shares is not None}
+
+
+def _tied(program: Program) -> set[tuple[str, str]]:
+    """The layers, by function and name, on the way to a weight that is another one too."""
+    found: set[tuple[str, str]] = set()
+    for function in program.functions.values():
+        for path in (key for tie in function.ties for key in (tie.alias, tie.key)):
+            here: Function | None = function
+            for name in path.split("."):
+                node = None if here is None else next((node for node in here.nodes if node.name == name), None)
+                if here is None or node is None:
+                    break
+                found.add((here.key, name))
+                here = program.functions.get(node.callee) if isinstance(node.callee, str) else None
+    return found
 
 
 # ---- inputs ------------------------------------------------------------------------------------------

@@ -207,6 +207,7 @@ def _class_at(path: list[str]) -> type[BaseModel] | None:
     from specdl.objectives.schedulers import SCHEDULERS
     from specdl.spec.data import DataSection
     from specdl.spec.recipe import Train
+    from specdl.spec.weights import WeightsFile
 
     tables: dict[str, Mapping[str, type[BaseModel]]] = {
         "optimizer": OPTIMIZERS,
@@ -217,7 +218,7 @@ def _class_at(path: list[str]) -> type[BaseModel] | None:
         return tables[path[0]].get(path[1]) if len(path) == 2 else None
     if path[:2] == ["data", "source"]:
         return SOURCES.get(path[2]) if len(path) == 3 else None
-    sections: dict[str, type[BaseModel]] = {"data": DataSection, "train": Train}
+    sections: dict[str, type[BaseModel]] = {"data": DataSection, "train": Train, "weights": WeightsFile}
     cls = sections.get(path[0])
     for step in path[1:]:
         field = None if cls is None else _field(cls, step)

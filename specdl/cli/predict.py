@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from specdl.training.predict import Prediction, Predictor
     from specdl.training.predict_text import TextPrediction, TextPredictor
 
+TAB = "\t"
+_FEW = 6
+"""How many numbers of a vector are shown."""
+
 
 @click.command("predict")
 @click.argument("source", metavar="RUN_OR_ONNX_OR_SPEC")
@@ -43,7 +47,8 @@ def command(
     """Say what a run, an exported ONNX file, or a spec whose weights are its own makes of image FILEs or texts.
 
     Classes are named with their probabilities, numbers printed, masks written into a folder. A FILE of texts has one a
-    line; the two of a pair have a tab between them. Of a language model the likeliest next tokens are named.
+    line; the two of a pair have a tab between them. Of a language model the likeliest next tokens are named; of a
+    network that makes a vector of a text, the other texts most like it, with the cosine of the two vectors.
 
     Example: specdl predict runs/digits-cnn/latest seven.png
     """
@@ -78,18 +83,41 @@ def _tell_texts(
 
     predictions = predictor([*texts, *texts_of(files)], top=top)
     kind = predictor.inference.kind
+    if kind == "values" and all(item.output.dim() == 1 for item in predictions):
+        _tell_vectors(predictions, source, top, as_json)
+        return
     if as_json:
         print_json({"run": source, "predictions": [_text_row(item, kind) for item in predictions]})
         return
     quoted = kind in ("next_token", "masked_token")
     for item in predictions:
-        text = item.text.replace("\t", " | ")
+        text = item.text.replace(TAB, " | ")
         if item.tokens:
             click.echo(text)
             for word, guesses in item.tokens:
                 click.echo(f"  {word}: {_guesses(guesses, quoted)}")
         else:
             click.echo(f"{text}: {_guesses(item.top, quoted) if item.top else _numbers(item.output)}")
+
+
+def _tell_vectors(predictions: Sequence[TextPrediction], source: str, top: int, as_json: bool) -> None:
+    """Vectors are for programs, which read them as JSON; for a reader they say which texts are alike."""
+    from specdl.training.predict_text import similar
+
+    found = similar(predictions, top)
+    if as_json:
+        rows = [
+            {**_text_row(item, "values"), "similar": [{"text": other.text, "cosine": cosine} for other, cosine in near]}
+            for item, near in zip(predictions, found, strict=True)
+        ]
+        print_json({"run": source, "predictions": rows})
+        return
+    for item, near in zip(predictions, found, strict=True):
+        count = len(item.output)
+        few = _numbers(item.output[:_FEW]) + (", …" if count > _FEW else "")
+        click.echo(f"{item.text.replace(TAB, ' | ')}: {few} ({count} numbers)")
+        for other, cosine in near:
+            click.echo(f"  {cosine:5.2f}  {other.text.replace(TAB, ' | ')}")
 
 
 def _guesses(guesses: Sequence[Guess], quoted: bool = False) -> str:

@@ -49,7 +49,7 @@ def command(
     if files:
         loads = tuple((file, None) for file in files)
         weights = Weights(loads, Rules({})) if weights is None else replace(weights, loads=loads)
-    if weights is None:
+    if weights is None or not weights.loads:
         help = "name one: `specdl weights SPEC FILE`"
         raise SpecError([Diagnostic("E0931", f"`{spec}` has no `weights`, and no file is named", help=help)])
     paths = weight_files(weights)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +72,7 @@ def copy(name: str, folder: Path, force: bool) -> None:
 
     main = zoo_file(name)
     sources = sorted({main, *(Path(file) for file in load(main).spec.texts)})
-    targets = {source: folder / os.path.relpath(source, main.parent) for source in sources}
+    targets = {source: folder / _within(os.path.relpath(source, main.parent)) for source in sources}
     there = [target for target in targets.values() if target.exists()]
     if there and not force:
         files = ", ".join(f"`{target}`" for target in there)
@@ -78,8 +80,29 @@ def copy(name: str, folder: Path, force: bool) -> None:
         raise SpecError([Diagnostic("E0031", f"{files} is there already", help=help)])
     for source, target in targets.items():
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_text(target, source.read_text(encoding="utf-8"))
+        write_text(target, _moved(source, targets))
         click.echo(f"wrote {target}")
+
+
+def _within(path: str) -> str:
+    """Where a file goes that lies above the spec: `../blocks/transformer.yaml` is copied to `blocks`."""
+    while path.startswith(f"..{os.sep}"):
+        path = path[3:]
+    return path
+
+
+def _moved(source: Path, targets: Mapping[Path, Path]) -> str:
+    """The text of a file, whose `imports` and `extends` lead to where the files that they name are copied."""
+    from specdl.source import parse_text
+
+    text = source.read_text(encoding="utf-8")
+    data = parse_text(text, source.name).data
+    for path in [*data.get("imports", ()), *[data[key] for key in ("extends",) if key in data]]:
+        target = targets.get(Path(os.path.normpath(source.parent / path)))
+        if target is not None:
+            new = Path(os.path.relpath(target, targets[source].parent)).as_posix()
+            text = re.sub(rf"(?<![\w./]){re.escape(path)}(?![\w./])", new, text)
+    return text
 
 
 def _json(entry: ZooEntry) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from specdl.elaborate.drafts import FunctionDraft, freeze
 from specdl.elaborate.elaborator import Elaborator
 from specdl.elaborate.models import Models, Network
 from specdl.elaborate.scopes import EntryScope, Frame, Poisoned
+from specdl.elaborate.sizes import too_long
 from specdl.ir.dims import BATCH, Dim, SymDim, extent, multiple
 from specdl.ir.program import Function, Program, Step
 from specdl.ir.types import TensorType
@@ -207,7 +208,7 @@ def _check_fields(
                 help=did_you_mean(value.name, fields) or f"its fields are {listing}",
                 notes=[Note("the data source is here", spec.spans.at("data"))],
             )
-        elif (most := _too_long(given, value.type)) is not None:
+        elif (most := too_long(given, value.type)) is not None:
             name, most_known = most
             diagnostics.add(
                 "E0204",
@@ -230,14 +231,6 @@ def _check_fields(
                 notes=[Note("the data source is here", spec.spans.at("data"))],
                 help=help,
             )
-
-
-def _too_long(given: TensorType, wanted: TensorType) -> tuple[Dim, int] | None:
-    """The bounded length of an input that a field of any length passes, or may pass."""
-    if given.rank != wanted.rank or given.dtype != wanted.dtype or not wanted.ragged:
-        return None
-    bound, length = extent(wanted.shape[1])[1], extent(given.shape[1])[1]
-    return (wanted.shape[1], int(bound)) if length > bound else None
 
 
 def _fits(given: TensorType, wanted: TensorType) -> bool:

@@ -438,12 +438,20 @@ class Calls(Resolver):
         types = {name: None if ref is None else ref.type for name, ref in zip(names, inputs, strict=True)}
         maybe = frozenset(name for name, ref in zip(names, inputs, strict=True) if may_be_absent(ref, site))
         params = self.block_params(block, home, values, types, maybe, entry, site)
-        key = (home.key, block.name, frozen(params), tuple(types.values()), maybe)
+        refs = dict(zip(names, inputs, strict=True))
+        same = {name: other for name, other in defaults.items() if refs[name] is refs[other] and other not in maybe}
+        inputs = [None if name in same else ref for name, ref in refs.items()]
+        key = (home.key, block.name, frozen(params), tuple(types.values()), maybe, frozenset(same))
         callee = self.blocks.get(key)
         if callee is None:
             if home is self.home:
                 self.reached_blocks.add(block.name)
-            callee = self.elaborate_block(block, home, params, types, maybe, entry, frame)
+            callee = self.elaborate_block(block, home, params, types, maybe, same, entry, frame)
+            callee.implied = frozenset(
+                name
+                for name, default in block.params.items()
+                if name not in values and (default is True or (isinstance(default, str) and "$" in default))
+            )
             self.blocks[key] = callee
             self.signatures[callee.key] = (callee.output_types(), callee.has_weights())
         return self.call_function(entry, block.name, callee, inputs, own_name, site)
@@ -544,12 +552,13 @@ class Calls(Resolver):
         params: Mapping[str, Any],
         types: Mapping[str, TensorType | None],
         maybe: Collection[str],
+        same: Mapping[str, str],
         entry: Entry,
         caller: Frame,
     ) -> FunctionDraft:
         """The function of a block for these parameters and types. It has no outputs after a mistake.
 
-        `maybe` are the inputs that may be absent when it runs.
+        `maybe` are the inputs that may be absent when it runs, `same` those that are the value of another one.
         """
         self.steps += BLOCK_STEPS
         draft = FunctionDraft(self.unique_key(block.name), block.name, "block", block.span, parameters=dict(params))
@@ -557,6 +566,8 @@ class Calls(Resolver):
         frame = Frame(draft, params, home, notes=notes, stack=(*caller.stack, block))
         flow: Ref | None = None
         for name, type in types.items():
+            if name in same:
+                continue
             if type is None:
                 frame.values[name] = ABSENT
                 continue
@@ -567,6 +578,11 @@ class Calls(Resolver):
             flow = flow or ref
             if block.inputs is not None:
                 frame.values[name] = ref
+        for name in same:
+            other = same[name]
+            while other in same:
+                other = same[other]
+            frame.values[name] = frame.values[other]
         site = Site(frame, draft, flow=flow)
         only = block.layers[0] if len(block.layers) == 1 else None
         try:
@@ -602,11 +618,18 @@ class Calls(Resolver):
             if not listed:
                 help = "name a value, or leave `outputs` out: then it gives its last value"
                 raise self.fail(frame, "E0112", "`outputs` is empty", spans.span, help=help)
+            scope = Site(frame, draft).scope
             pairs = wanted.items() if isinstance(wanted, Mapping) else [(str(name), name) for name in listed]
             for index, (name, value) in enumerate(pairs):
-                place = spans.at(name if isinstance(wanted, Mapping) else index)
-                name = name if isinstance(wanted, Mapping) else name.removesuffix(".*").replace(".", "_")
+                key = name if isinstance(wanted, Mapping) else index
+                place = spans.at(key)
                 try:
+                    if isinstance(value, str) and "$" in value:
+                        value = self.resolve(value, spans.child(key), scope)
+                        if value is None:
+                            continue
+                    if not isinstance(wanted, Mapping):
+                        name = str(value).removesuffix(".*").replace(".", "_")
                     if not name.isidentifier():
                         where = spans.key(name) if isinstance(wanted, Mapping) else place
                         help = "names have letters, digits and `_`"

@@ -80,6 +80,7 @@ class FunctionDraft:
     parent: FunctionDraft | None = None
     counted: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    implied: frozenset[str] = frozenset()
     inputs: list[Value] = field(default_factory=list)
     nodes: list[NodeDraft] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
@@ -271,6 +272,7 @@ def freeze(draft: FunctionDraft, functions: dict[str, Function]) -> None:
         output_names=tuple(draft.output_names),
         span=draft.span,
         parameters=draft.parameters,
+        implied=draft.implied,
         residuals=tuple(item.moved(places) if places else item for item in draft.residuals),
         counted=draft.counted,
         training_outputs=draft.training_outputs,

@@ -208,7 +208,8 @@ class Elaborator(Conditions):
         if not written:
             return site.flow
         only = written[0]
-        if len(written) == 1 and not only.targets and only.operator.value not in {*_LOOPS, "compute", "call"}:
+        named = len(only.targets) == 1  # several names are those of values, not of the layer
+        if len(written) == 1 and not named and only.operator.value not in {*_LOOPS, "compute", "call"}:
             return self.entry(only, site)
         level = FunctionDraft(site.draft.key, site.draft.name, "iteration", entry.span, site.draft)
         return self.group(level, number, None, entry, site, lambda inner: self.entries(body, inner))

@@ -103,3 +103,11 @@ def _check_positions(op: Op, inputs: Sequence[Ref | None]) -> None:
 
 
 __all__ = ["Bounds", "check_sizes", "read_sizes"]
+
+
+def too_long(given: TensorType, wanted: TensorType) -> tuple[Dim, int] | None:
+    """The bounded length of a network's input that a value of any length passes, or may pass."""
+    if given.rank != wanted.rank or given.dtype != wanted.dtype or not wanted.ragged:
+        return None
+    bound, length = extent(wanted.shape[1])[1], extent(given.shape[1])[1]
+    return (wanted.shape[1], int(bound)) if length > bound else None

@@ -16,6 +16,7 @@ from specdl.elaborate.elaborator import Elaborator
 from specdl.elaborate.models import Network
 from specdl.elaborate.run_time import Column, RunTimeLoops
 from specdl.elaborate.scopes import Bound, Poisoned, Site
+from specdl.elaborate.sizes import too_long
 from specdl.ir.types import BATCH, TensorType, bind_symbols, substitute
 from specdl.objectives.losses import LOSSES
 from specdl.objectives.steps import STEP_OPS
@@ -83,6 +84,13 @@ class StepElaborator(RunTimeLoops):
             message = f"`{network.name}` takes {_listing(wanted)}, got {_listing(given)}"
             notes = [Note("the network is here", network.spec.span)]
             raise self.fail(site.frame, "E0204", message, entry.operator.span, notes=notes)
+        for type, takes in zip(given, wanted, strict=True):
+            if (most := too_long(type, takes)) is not None:
+                name, bound = most
+                message = f"`{network.name}` takes at most {bound:,} ({name}), but gets {type}"
+                notes = [Note("the network is here", network.spec.span)]
+                help = f"cut the texts (`tokenize(…): {{max_length: {bound}}}`), or raise the bound under `sizes`"
+                raise self.fail(site.frame, "E0204", message, entry.operator.span, notes=notes, help=help)
         count = network.inference_outputs
         types = [substitute(type, sizes) for type in draft.output_types()[:count]]
         names = tuple(draft.output_names[:count])

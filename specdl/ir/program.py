@@ -105,7 +105,8 @@ class Function:
     """A network, block, group, iteration or step.
 
     `key` identifies it in the program and is readable (`bottleneck`, `bottleneck.2`); `name` is the block's
-    or group's own name, from which class names are made. `parameters` are the bound parameters of a block.
+    or group's own name, from which class names are made. `parameters` are the bound parameters of a block, `implied`
+    the names of those that a call didn't give and that follow from others, or are true by themselves.
     `labels` are the spec's own names of values where they differ from the unique ones.
     `outputs` are values (of this function); `output_names` are what callers and users call them;
     `training_outputs` says how many of them, at the end, exist only in training. `ties` are weights below this
@@ -122,6 +123,7 @@ class Function:
     output_names: tuple[str, ...]
     span: Span
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    implied: frozenset[str] = frozenset()
     residuals: tuple[Residual, ...] = ()
     counted: bool = False
     training_outputs: int = 0

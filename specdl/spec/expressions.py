@@ -524,6 +524,11 @@ class _Interpreter:
 
     def attribute(self, node: ast.Attribute, local: Mapping[str, Any], depth: int) -> Any:
         value = self.value(node.value, local, depth)
+        if isinstance(value, Mapping):
+            if node.attr not in value:
+                help = did_you_mean(node.attr, value) or f"it has {', '.join(map(str, value)) or 'no keys'}"
+                raise self.fail(node, f"the mapping has no key `{node.attr}`", help)
+            return value[node.attr]
         if not isinstance(value, TensorType):
             raise self.fail(node, f"{_kind(value)} has no attribute `{node.attr}`")
         if node.attr not in ATTRIBUTES:

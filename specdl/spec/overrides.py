@@ -17,7 +17,7 @@ from specdl.spec.validate import show
 REQUIRED = "required"
 """What stands for a parameter or an input that the caller must give."""
 
-OPEN_SECTIONS = ("data", "optimizer", "scheduler", "train", "loss")
+OPEN_SECTIONS = ("data", "optimizer", "scheduler", "train", "loss", "weights")
 """Sections whose keys have defaults: an override may set what the file leaves out; their own check knows the keys."""
 
 

@@ -21,7 +21,6 @@ from specdl.data.fields import FIELD_TYPES, FieldSpec
 from specdl.data.sources import SOURCES
 from specdl.data.tokenizers import TOKENIZERS
 from specdl.data.transforms import ANY_TRANSFORMS, TRANSFORMS
-from specdl.data.transforms.text import Tokenize
 from specdl.ir.types import DTYPES
 from specdl.objectives.losses import LOSSES
 from specdl.objectives.metrics import METRICS
@@ -460,7 +459,8 @@ def _optimizer(definitions: Schema) -> Schema:
 def _weights() -> Schema:
     """The section `weights`, or one for each of several networks."""
     own = _mapping(WeightsFile)
-    return {"if": {"required": ["load"]}, "then": own, "else": {"type": "object", "additionalProperties": own}}
+    one = {"anyOf": [{"required": [name]} for name in own["properties"]]}
+    return {"if": one, "then": own, "else": {"type": "object", "additionalProperties": own}}
 
 
 def _data(definitions: Schema) -> Schema:
@@ -472,7 +472,9 @@ def _data(definitions: Schema) -> Schema:
     parts["source"] |= source
     for key, table in (("transforms", TRANSFORMS), ("batch_transforms", ANY_TRANSFORMS)):
         parts[key] = {**_described(parts[key]), **_entries(key.removesuffix("s"), table, definitions)}
-    _tokenize(definitions[f"transform.{Tokenize.name}"], definitions)
+    for name, transform in TRANSFORMS.items():
+        if "tokenizer" in transform.model_fields:
+            _tokenize(definitions[f"transform.{name}"], transform, definitions)
     field = _mapping(FieldSpec)
     shape = {key: value for key, value in field["properties"]["shape"].items() if key not in _NOTES}
     parts["fields"] = {
@@ -483,12 +485,12 @@ def _data(definitions: Schema) -> Schema:
     return found
 
 
-def _tokenize(schema: Schema, definitions: Schema) -> None:
-    """Puts the tokenizers into the arguments of `tokenize`: there, or alone in the place of its arguments."""
+def _tokenize(schema: Schema, transform: type[BaseModel], definitions: Schema) -> None:
+    """Puts the tokenizers into the arguments of one like `tokenize`: there, or alone in the place of its arguments."""
     chosen = _chosen("tokenizer", TOKENIZERS, definitions)
     chosen["anyOf"].insert(-1, {"type": "string", "pattern": r"\.json$"})
     definitions["tokenizer"] = chosen
-    mapping = _mapping(Tokenize)
+    mapping = _mapping(transform)
     described = {key: text for key, text in mapping["properties"]["tokenizer"].items() if "escription" in key}
     mapping["properties"]["tokenizer"] = {**described, "$ref": "#/definitions/tokenizer"}
     schema["anyOf"] = [mapping, {"$ref": "#/definitions/tokenizer"}]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -22,9 +22,11 @@ class WeightsFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
-    load: str | list[str] = Field(
+    load: str | list[str] | None = Field(
+        default=None,
         description="A file (.safetensors, .pt, .pth), a list of shards, the folder of a run, or published weights: "
-        "`torchvision:resnet50/IMAGENET1K_V2`, `timm:…`, `hf:org/repo`."
+        "`torchvision:resnet50/IMAGENET1K_V2`, `timm:…`, `hf:org/repo`. Without it "
+        "nothing is loaded, and the rules are for who names a file: a spec that extends this one, or a command.",
     )
     rename: dict[str, str] = Field(
         default_factory=dict, description="The file's names → ours; `*` stands for any text, the first rule that fits."
@@ -36,7 +38,7 @@ class WeightsFile(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A checked section `weights`. `loads` are the files with the places that name them."""
+    """A checked section `weights`. `loads` are the files with the places that name them; there may be none."""
 
     loads: tuple[tuple[str, Span | None], ...]
     rules: Rules
@@ -59,6 +61,13 @@ def parse_weights(data: Any, spans: SpanTree, span: Span, diagnostics: Diagnosti
     parsed = validate(WeightsFile, data, spans, diagnostics, what="weights", code="E0927", noun="key")
     if parsed is None:
         return None
+    for pattern, target in parsed.rename.items():
+        if target.count("*") > pattern.count("*"):
+            message = f"`{target}` has more `*` than `{pattern}`, which they repeat"
+            diagnostics.add("E0927", message, spans.at("rename", pattern))
+            return None
+    if parsed.load is None:
+        return Weights((), replace(_rules(parsed), offered=frozenset(_each(parsed))))
     if isinstance(parsed.load, str):
         loads: list[tuple[str, Span | None]] = [(parsed.load, spans.at("load"))]
     else:
@@ -66,13 +75,21 @@ def parse_weights(data: Any, spans: SpanTree, span: Span, diagnostics: Diagnosti
     if not loads or any(not name for name, _ in loads):
         diagnostics.add("E0927", "`load` names a file", spans.at("load"))
         return None
-    for pattern, target in parsed.rename.items():
-        if target.count("*") > pattern.count("*"):
-            message = f"`{target}` has more `*` than `{pattern}`, which they repeat"
-            diagnostics.add("E0927", message, spans.at("rename", pattern))
-            return None
-    rules = Rules(parsed.rename, tuple(parsed.transpose), tuple(parsed.skip), tuple(parsed.ignore))
-    return Weights(tuple(loads), rules)
+    elsewhere = (rule for rule, step in _each(parsed).items() if spans.at(*step).file != spans.at("load").file)
+    return Weights(tuple(loads), replace(_rules(parsed), offered=frozenset(elsewhere)))
+
+
+def _rules(section: WeightsFile) -> Rules:
+    return Rules(section.rename, tuple(section.transpose), tuple(section.skip), tuple(section.ignore))
+
+
+def _each(section: WeightsFile) -> dict[tuple[str, str], tuple[str, str | int]]:
+    """Every rule by its kind and pattern, with where it stands in the section."""
+    found: dict[tuple[str, str], tuple[str, str | int]] = {("rename", key): ("rename", key) for key in section.rename}
+    lists = {"transpose": section.transpose, "skip": section.skip, "ignore": section.ignore}
+    for kind, patterns in lists.items():
+        found.update({(kind, pattern): (kind, index) for index, pattern in enumerate(patterns)})
+    return found
 
 
 def frozen_names(patterns: Any, names: Sequence[str], spans: SpanTree, diagnostics: Diagnostics) -> frozenset[str]:

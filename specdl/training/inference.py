@@ -88,6 +88,8 @@ def _text_inference(
         if entry.inputs[0] != entry.outputs[0]:
             steps.append(Step(Unchanged(), entry.inputs[:1], entry.outputs[:1]))
     label = label_field(model.input_names, data.fields)
+    if label in {entry.outputs[0] for entry in data.transforms if isinstance(entry.transform, Tokenize)}:
+        label = None if isinstance(makers[str(label)], Tokenize) else label  # the other text of a pair is no label
     grows = _grows(data, label)
     inputs = [name for name in model.input_names if name in data.fields]
     needed, sources = steps_to(_fields(inputs, data), steps)

@@ -95,6 +95,16 @@ class TextPredictor:
             yield word, best(output[at], self.inference.classes, top)
 
 
+def similar(predictions: Sequence[TextPrediction], top: int) -> list[tuple[tuple[TextPrediction, float], ...]]:
+    """For each text whose output is a vector, the `top` other ones most like it, with the cosine of the two vectors."""
+    vectors = torch.nn.functional.normalize(torch.stack([item.output.float() for item in predictions]), dim=1)
+    found = []
+    for at, row in enumerate(vectors @ vectors.T):
+        order = [other for other in row.argsort(descending=True, stable=True).tolist() if other != at]
+        found.append(tuple((predictions[other], float(row[other])) for other in order[:top]))
+    return found
+
+
 def _likely(scores: torch.Tensor, tokenizer: Tokenizer, top: int) -> tuple[Guess, ...]:
     """The likeliest tokens as they read in a text."""
     known = scores[: tokenizer.vocabulary.size]  # a network may have room for more tokens than there are
@@ -132,4 +142,4 @@ def texts_of(files: Sequence[str | Path]) -> list[str]:
     return found
 
 
-__all__ = ["TextPrediction", "TextPredictor", "texts_of"]
+__all__ = ["TextPrediction", "TextPredictor", "similar", "texts_of"]

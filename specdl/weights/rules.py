@@ -31,12 +31,17 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules of a spec's section `weights`."""
+    """The rules of a spec's section `weights`.
+
+    `offered` are those, by kind and pattern, that need not fit a file: they stand in a spec that doesn't name the file,
+    and may be for another form of the same weights.
+    """
 
     rename: Mapping[str, str]
     transpose: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    offered: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +134,9 @@ def make_plan(
         misfits=tuple(misfits),
         skipped=tuple(name for name in ours if name in skipped),
         ignored=tuple(ignored),
-        unused=tuple((kind, item) for kind, items in kinds.items() for item in items if (kind, item) not in used),
+        unused=tuple(
+            (kind, item) for kind, items in kinds.items() for item in items if (kind, item) not in used | rules.offered
+        ),
         near=_near(missing, unexpected),
     )
 

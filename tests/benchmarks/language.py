@@ -229,9 +229,9 @@ def bert(job: Job) -> tuple[nn.Module, Loss]:
         max_position_embeddings=job.length,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
-        attn_implementation="sdpa",
     )
     model = transformers.BertForPreTraining(config)
+    assert model.config._attn_implementation == "sdpa"
     return (
         model,
         lambda batch: (
@@ -291,9 +291,7 @@ def specdl_writes(cache: bool, written: int) -> Numbers:
     from specdl.training.speaker import Grows, Pieces, Whole, cut, in_pieces
 
     params = dict(zip(("vocabulary", "length", "width", "layers", "heads"), WRITER.values(), strict=True))
-    model = specdl.load(
-        ROOT / "tests/cases/elaborate/gpt2.yaml", None, {f"params.{key}": value for key, value in params.items()}
-    )
+    model = specdl.load(ROOT / "specs/text/gpt2.yaml", None, {f"params.{key}": value for key, value in params.items()})
     module = model.module(weights=False).eval()
     turned = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
     module.load_state_dict(

@@ -27,6 +27,7 @@ ZOO: list[tuple[Path, str | None, str]] = [
             "densenet.yaml": "densenet121 densenet161 densenet169 densenet201",
             "vgg.yaml": "vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn",
             "efficientnet.yaml": " ".join(f"efficientnet_b{size}" for size in range(8)),
+            "vit.yaml": "vit_b_16 vit_b_32 vit_l_16 vit_l_32 vit_h_14",
         }.items()
         for name in names.split()
     ),
@@ -36,7 +37,6 @@ ZOO: list[tuple[Path, str | None, str]] = [
         (CASES / "elaborate" / "convnext_tiny.yaml", name, name)
         for name in ("convnext_tiny", "convnext_small", "convnext_base", "convnext_large")
     ),
-    *((CASES / "elaborate" / "vit.yaml", name, name) for name in ("vit_b_16", "vit_b_32", "vit_l_16")),
 ]
 
 RUN: list[Any] = [
@@ -142,6 +142,27 @@ def test_flops_equal_pytorchs_counter() -> None:
         with torch.device("meta"), counter:
             reference(name).eval()(torch.empty(1, 3, 224, 224))
         assert specdl.load(path, variant).cost.flops == counter.get_total_flops(), name
+
+
+def test_positions_of_another_resolution_are_scaled() -> None:
+    """The weights of one image size at another: as torchvision's, whose table was scaled for it."""
+    from torchvision.models.vision_transformer import interpolate_embeddings
+
+    small = {"layers": 2, "heads": 2, "width": 32, "classes": 10}
+    numbers = {"num_layers": 2, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 128, "num_classes": 10, "patch_size": 16}
+    trained = randomised(torchvision.models.VisionTransformer(image_size=64, **numbers)).state_dict()
+    for value in trained.values():
+        value.normal_(std=0.2)  # the head begins with zeros, which would hide everything
+    theirs = torchvision.models.VisionTransformer(image_size=96, **numbers).eval()
+    theirs.load_state_dict(interpolate_embeddings(96, 16, trained.copy()), strict=True)
+    params = {f"params.{name}": value for name, value in (small | {"image": 96, "trained": 64}).items()}
+    model = specdl.load(SPECS / "vision" / "vit.yaml", None, params)
+    ours = model.module().eval()
+    ours.load_state_dict(trained, strict=True)
+    image = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        # The same kernels in the same order.
+        torch.testing.assert_close(ours(image), theirs(image), rtol=1e-5, atol=1e-5)
 
 
 def test_auxiliary_heads_train_and_vanish_at_inference() -> None:

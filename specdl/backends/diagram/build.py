@@ -68,20 +68,24 @@ def build(
     key = key or program.main.key
     optional = frozenset(value.name for value in program.functions[key].inputs if value.optional)
     program = with_inputs(program)
-    if program.functions[key].kind != "network":
-        program = replace(program, functions={name: _unlike(item) for name, item in program.functions.items()})
+    step = program.functions[key].kind != "network"
+    program = replace(program, functions={name: _unlike(item, step) for name, item in program.functions.items()})
     return _Builder(program, shapes, optional).drawing(key, depth, title or program.name)
 
 
-def _unlike(function: Function) -> Function:
-    """A function without the inputs that only say how large the batch is: in a step nearly all it draws has one."""
-    nodes = tuple(
-        node
-        if isinstance(node.callee, str)
-        else replace(node, inputs=tuple(None if port.startswith("like") else name for port, name in _ports(node)))
-        for node in function.nodes
-    )
-    return replace(function, nodes=nodes)
+def _unlike(function: Function, step: bool) -> Function:
+    """A function without the inputs that only say how large something is, as that of a class token's `expand` does.
+
+    A network keeps one that is an operator's only input, since what is made would come from nowhere; in a step, where
+    nearly all that is drawn at random has one, it goes too.
+    """
+    nodes = []
+    for node in function.nodes:
+        if not isinstance(node.callee, str) and (step or sum(name is not None for name in node.inputs) > 1):
+            inputs = (None if port.startswith("like") else name for port, name in _ports(node))
+            node = replace(node, inputs=tuple(inputs))
+        nodes.append(node)
+    return replace(function, nodes=tuple(nodes))
 
 
 def _ports(node: Node) -> Sequence[tuple[str, str | None]]:
@@ -239,9 +243,11 @@ class _Builder:
 
     @staticmethod
     def _renamed(item: Box | Cluster, part: Part) -> Box | Cluster:
-        """The frame of a run, with the title of the group around it."""
+        """The frame of a run, with the title of the group around it; it keeps its count in a group around it alone."""
         if isinstance(item, Cluster) and item.title:
-            item.title, item.lines, item.count = part.title, part.lines, part.badge
+            item.title = part.title
+            if part.badge > 1 or item.count == 1:
+                item.lines, item.count = part.lines, part.badge
         return item
 
     def _entrances(self, level: _Level, views: Sequence[View], children: list[Box | Cluster]) -> None:

@@ -241,6 +241,8 @@ class Parts:
         title, details = op.title(), op.details()
         if mixed and op.family == "dropout":
             title, details = _without_number(title), ""
+        if op.stored:
+            title, details = node.name, title  # what it is for, `class_token`, is in its name alone
         symbol = ""
         if op.family == "merge" and sum(name is not None for name in node.inputs) > 1:
             symbol = _NAMED_SYMBOLS.get(op.operator, title if len(title) == 1 else "")
@@ -386,7 +388,8 @@ class _Flow:
     def chained(self, start: int, middle: int, stop: int, *, tail: int | None = None) -> bool:
         """Whether nodes `middle` to `stop` continue `start` to `middle`: they read its values, nobody else does.
 
-        Of a run that is chained already only the last repetition matters, which begins at `tail`.
+        Of a run that is chained already only the last repetition matters, which begins at `tail`. What each repetition
+        reads at the same place, as a bias of attention, is no path that goes around.
         """
         nodes = self.function.nodes
         touched = False
@@ -395,11 +398,14 @@ class _Flow:
                 if self.last_read.get(name, -1) >= stop:
                     return False
                 touched = touched or any(middle <= reader < stop for reader in self.readers.get(name, ()))
+        before = nodes[start if tail is None else tail : middle]
+        sides = set(before[0].inputs) & set(nodes[middle].inputs) if len(before) == stop - middle == 1 else set()
+        sides = {name for name in sides if before[0].inputs.index(name) == nodes[middle].inputs.index(name)}
         return touched and not any(
             start > self.maker.get(name, -1) >= 0 and self._recent(name, start)
             for node in nodes[middle:stop]
             for name in node.inputs
-            if name is not None
+            if name is not None and name not in sides
         )
 
     def same_sides(self, left: Part, right: Part) -> bool:
@@ -590,8 +596,9 @@ def _own_name(node: Node, function: Function) -> str:
 
 
 def _bound(function: Function) -> tuple[str, ...]:
-    """The first parameters of a block that say something: no zeros, ones, fractions. None where they are many."""
-    words = tuple(_parameter(name, value) for name, value in function.parameters.items() if _telling(value))
+    """The first parameters of a block that say something: nothing implied, no zeros, ones, fractions. None if many."""
+    given = {name: value for name, value in function.parameters.items() if name not in function.implied}
+    words = tuple(_parameter(name, value) for name, value in given.items() if _telling(value))
     return words[:_PARAMETERS_SHOWN] if len(words) <= _PARAMETERS_READ else ()
 
 

@@ -246,6 +246,16 @@ class Denoise(_Damaged):
     def needs(self) -> tuple[tuple[str, ...], ...]:
         return (("mask",),)
 
+    def infer_fields(self, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        tokens = one_field(types, self.name)
+        most = extent(tokens.shape[1])[1]
+        if math.isinf(most):
+            return super().infer_fields(types)
+        # A begin and an end may be new; at worst all spans are empty, and each mask makes the text longer.
+        label = int(most) + 2
+        source = label + round(int(most) * self.density)
+        return tokens.with_shape(tokens.shape[0], fresh(1, source)), tokens.with_shape(tokens.shape[0], fresh(2, label))
+
     def damage(
         self, tokens: np.ndarray[Any, Any], random: np.random.Generator
     ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

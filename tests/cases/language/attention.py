@@ -167,7 +167,7 @@ class MultiHeadAttention(nn.Module):
 
 
 class Cross(nn.Module):
-    """[N, T, 64], [N, T, 64] -> [N, T, 64]"""
+    """[N, T, 64] -> [N, T, 64]"""
 
     def __init__(self):
         super().__init__()
@@ -177,10 +177,10 @@ class Cross(nn.Module):
         self.attention = ScaledDotProductAttention(heads=8, kv_heads=4, causal=True, dropout=0.1)
         self.out = nn.Linear(64, 64)
 
-    def forward(self, x, memory):
+    def forward(self, x):
         query = self.query(x)
-        key = self.key(memory)  # [N, T, 32]
-        value = self.value(memory)  # [N, T, 32]
+        key = self.key(x)  # [N, T, 32]
+        value = self.value(x)  # [N, T, 32]
         x = self.attention(query, key, value)
         return self.out(x)
 
@@ -219,7 +219,7 @@ class MultiHeadAttentionModel(nn.Module):
 
     def forward(self, tokens, memory, mask):
         x = self.x(tokens)  # [N, T, 64]
-        y = self.self(x, x)
+        y = self.self(x)
         x = y + x
         y = self.read(x, memory, mask)
         x = y + x

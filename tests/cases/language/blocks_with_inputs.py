@@ -9,6 +9,19 @@ __all__ = ["Inputs"]
 
 
 class Mix(nn.Module):
+    """[N, 16] -> [N, 16], weight [N, 16]"""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Linear(16, 16)
+
+    def forward(self, a):
+        weight = self.weight(a)
+        x = torch.sigmoid(weight) * a
+        return x, weight
+
+
+class Mix2(nn.Module):
     """[N, 16], [N, 16] -> [N, 16], weight [N, 16]"""
 
     def __init__(self):
@@ -21,7 +34,7 @@ class Mix(nn.Module):
         return x, weight
 
 
-class Mix2(nn.Module):
+class Mix3(nn.Module):
     """[N, 16], [N, 16], [N, 16] -> [N, 16], weight [N, 16]"""
 
     def __init__(self):
@@ -41,12 +54,12 @@ class Inputs(nn.Module):
     def __init__(self):
         super().__init__()
         self.mix = Mix()
-        self.two = Mix()
-        self.three = Mix()
-        self.four = Mix2()
+        self.two = Mix2()
+        self.three = Mix2()
+        self.four = Mix3()
 
     def forward(self, x, y):
-        x, mix_weight = self.mix(x, x)
+        x, mix_weight = self.mix(x)
         two, two_weight = self.two(x, y)
         three, _ = self.three(x, y)
         x, _ = self.four(three, two, mix_weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import torch
 from torch import nn
 
 __all__ = ["Rule"]
@@ -18,6 +19,36 @@ class Layer(nn.Module):
 
     def forward(self, x):
         return self.fc(x)
+
+
+class Two(nn.Module):
+    """[N, 8] -> [N, 8], gate [N, 8]"""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+
+    def forward(self, x):
+        fc = self.fc(x)
+        x = torch.sigmoid(fc)
+        return fc, x
+
+
+class Values(nn.ModuleList):
+    """[N, 8] -> [N, 8]"""
+
+    def __init__(self):
+        super().__init__(
+            [
+                Two(),
+                Two(),
+            ]
+        )
+
+    def forward(self, x):
+        x, _ = self[0](x)
+        x, _ = self[1](x)
+        return x
 
 
 class Paths(nn.ModuleList):
@@ -46,6 +77,7 @@ class Rule(nn.Module):
             Layer(),
             Layer(),
         )
+        self.values = Values()
         self.several = nn.Sequential(
             nn.Sequential(OrderedDict(linear=nn.Linear(8, 4), relu=nn.ReLU())),
             nn.Sequential(OrderedDict(linear=nn.Linear(4, 8), relu=nn.ReLU())),
@@ -54,5 +86,6 @@ class Rule(nn.Module):
 
     def forward(self, x):
         x = self.lone(x)
+        x = self.values(x)
         x = self.several(x)
         return self.paths(x)

@@ -8,16 +8,16 @@ __all__ = ["Rule"]
 
 
 class Pyramid(nn.Module):
-    """[N, 8], [N, 8] -> [N, 8], p3 [N, 8]"""
+    """[N, 8] -> [N, 8], p3 [N, 8]"""
 
     def __init__(self):
         super().__init__()
         self.fine = nn.Linear(8, 8)
         self.coarse = nn.Linear(8, 8)
 
-    def forward(self, x, memory):
+    def forward(self, x):
         fine = self.fine(x)
-        x = self.coarse(memory)
+        x = self.coarse(x)
         return fine, x
 
 
@@ -45,7 +45,7 @@ class Rule(nn.Module):
         self.fpn = Pyramid2()
 
     def forward(self, x, m):
-        x, pyramid_p3 = self.pyramid(x, x)
+        x, pyramid_p3 = self.pyramid(x)
         y, fpn_p3 = self.fpn(x, pyramid_p3, m)
         y = y + fpn_p3
         return y + x

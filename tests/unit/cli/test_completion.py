@@ -86,7 +86,7 @@ def test_variants_networks_and_steps_are_those_of_the_spec(folder: Path) -> None
 
 def test_overrides_are_completed_level_by_level() -> None:
     assert proposed("specdl train tiny.yaml ") == [
-        "params.", "data.", "optimizer.", "scheduler.", "train.", "loss.", "name="
+        "params.", "data.", "optimizer.", "scheduler.", "train.", "loss.", "weights.", "name="
     ]  # fmt: skip
     assert proposed("specdl train tiny.yaml params.") == ["params.classes=", "params.hidden="]
     assert proposed("specdl train tiny.yaml train.e") == ["train.epochs=", "train.ema=", "train.early_stopping."]

@@ -75,6 +75,59 @@ def test_a_run_of_text_from_check_to_export(specdl: Command, pets: Path) -> None
     assert theirs.encode("The CAT").tokens == ["the", "cat"]
 
 
+COLOURS = """
+specdl: 1
+name: colours
+inputs: {tokens: {shape: [T], dtype: int64}}
+layers:
+  - embedding(tokens): {num_embeddings: 16, embedding_dim: 8}
+  - vector = mean: 1
+data:
+  source: {pairs: colours.tsv}
+  transforms:
+    - tokens = tokenize(source): {words: {vocabulary: 16, train_on: [source, target]}}
+    - partner = tokenize(target): {same_as: tokens}
+  batch_size: 4
+steps:
+  - name: pairs
+    update: model
+    layers:
+      - one = model(tokens)
+      - other = model(partner)
+    losses:
+      - multiple_negatives_ranking(one, other)
+optimizer: {adamw: {lr: 0.1}}
+train: {epochs: 10}
+"""
+
+
+def test_vectors_of_texts_say_which_are_alike(specdl: Command, folder: Path) -> None:
+    pairs = {"red": "rojo", "blue": "azul", "green": "verde", "black": "negro"}
+    (folder / "colours.tsv").write_text("".join(f"{one}\t{other}\n" for one, other in pairs.items()) * 10)
+    (folder / "colours.yaml").write_text(COLOURS)
+    assert specdl("train", "colours.yaml", "--folder", "run").code == 0
+    texts = ["red", "blue", "azul", "rojo"]
+    options = [word for text in texts for word in ("--text", text)]
+    done = specdl("predict", "run", *options, "--top", 1)
+    assert done.code == 0
+    lines = done.lines()
+    assert [line.split(":")[0] for line in lines[::2]] == texts
+    assert all(line.endswith(", … (8 numbers)") for line in lines[::2])
+    assert [line.split()[1] for line in lines[1::2]] == ["rojo", "azul", "blue", "red"]
+    rows = json.loads(specdl("predict", "run", *options, "--json").out)["predictions"]
+    assert [len(row["output"]) for row in rows] == [8] * 4
+    for row in rows:
+        cosines = [item["cosine"] for item in row["similar"]]
+        assert len(cosines) == 3
+        assert cosines == sorted(cosines, reverse=True)
+    red, rojo = rows[0]["output"], rows[3]["output"]
+    lengths = (sum(x * x for x in red) * sum(x * x for x in rojo)) ** 0.5
+    cosine = sum(a * b for a, b in zip(red, rojo, strict=True)) / lengths
+    assert rows[0]["similar"][0] == {"text": "rojo", "cosine": pytest.approx(cosine, abs=1e-5)}
+    # One text alone is like no other.
+    assert len(specdl("predict", "run", "--text", "red").lines()) == 1
+
+
 def test_what_predict_can_not_read(specdl: Command, pets: Path) -> None:
     assert specdl("train", "pets.yaml", "--folder", "run", "train.epochs=1").code == 0
     one_error(specdl("predict", "run", "none.txt"), "E0531", "there is no")

@@ -9,12 +9,12 @@ import pytest
 
 import specdl as package
 from specdl.zoo import zoo, zoo_folder
-from tests.conftest import ROOT, SPECS
+from tests.conftest import ROOT, SPECS, shipped_specs
 from tests.unit.cli.conftest import Command, one_error
 
 
 def test_every_shipped_spec_is_in_the_index() -> None:
-    shipped = {path.resolve() for path in SPECS.rglob("*.yaml") if "blocks" not in path.parts}
+    shipped = {path.resolve() for path in shipped_specs()}
     short = {(SPECS / "resnet.yaml").resolve()}  # the zoo's resnet under a short path
     assert {entry.file.resolve() for entry in zoo().values()} == shipped - short
 
@@ -52,6 +52,28 @@ def test_copy_takes_what_is_imported_along(specdl: Command) -> None:
     assert Path("mine/resnet.yaml").read_text(encoding="utf-8") == "changed"
     assert specdl("zoo", "copy", "deeplabv3", "mine", "--force").code == 0
     assert specdl("check", "mine/deeplabv3.yaml").code == 0
+
+
+def test_copy_brings_the_library_along(specdl: Command) -> None:
+    """Shared blocks lie above a shipped spec, and beside its copy: it needs nothing else."""
+    copied = sorted(specdl("zoo", "copy", "gpt2", "mine").lines())
+    assert copied == ["wrote mine/blocks/transformer.yaml", "wrote mine/gpt2.yaml"]
+    text = Path("mine/gpt2.yaml").read_text(encoding="utf-8")
+    assert "imports: [blocks/transformer.yaml]" in text
+    assert text.replace("[blocks/", "[../blocks/") == (SPECS / "text" / "gpt2.yaml").read_text(encoding="utf-8")
+    assert package.load("mine/gpt2.yaml").parameters == package.load("zoo:gpt2").parameters
+
+
+def test_a_spec_may_import_a_library(folder: Path, specdl: Command) -> None:
+    text = (
+        "specdl: 1\nname: mine\nimports: [zoo:blocks/transformer]\ninputs: {x: [T, 8]}\n"
+        "layers:\n  - attention_layer: 2\n  - feed_forward\n"
+    )
+    (folder / "mine.yaml").write_text(text, encoding="utf-8")
+    assert package.load("mine.yaml").parameters == 4 * (8 * 8 + 8) + 2 * 8 * 32 + 32 + 8
+    assert not [name for name in zoo() if name.startswith("blocks")]
+    (folder / "mine.yaml").write_text(text.replace("transformer]", "transfomer]"), encoding="utf-8")
+    one_error(specdl("check", "mine.yaml"), "E0030", "did you mean `blocks/transformer`?")
 
 
 @pytest.mark.parametrize("words", [("zoo", "show", "resnt"), ("zoo", "copy", "resnt"), ("summary", "zoo:resnt")])

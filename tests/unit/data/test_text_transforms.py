@@ -278,6 +278,17 @@ class TestDenoise:
         # Spans of length 0 count for one token of the budget and take none: on average one in twenty.
         assert 0.2 < sum(shares) / len(shares) < 0.31
 
+    def test_lengths_keep_within_what_is_declared(self) -> None:
+        """Also where nearly all spans are empty, so that each mask makes the text longer, and where ends are new."""
+        most, tokens = 12, TensorType((BATCH, symbol("T", None, 12)), "int64")
+        made = make("denoise", density=0.9, mean_length=0.01)
+        bounds = [extent(type.shape[1])[1] for type in made.infer_fields([tokens])]
+        found = made.apply([texts(*[list(range(FIRST, FIRST + most))] * 50)], generator())
+        lengths = [max(map(len, lists(column))) for column in found]
+        assert lengths[0] > most + 8
+        assert all(length <= bound for length, bound in zip(lengths, bounds, strict=True))
+        assert [extent(type.shape[1])[1] for type in made.infer_fields([TOKENS])] == [math.inf, math.inf]
+
     def test_sentences_change_places(self) -> None:
         words = vocabulary_of(["<eos>", "<mask>", "a", "b", "c", "d.", "e!", "f"], {"<eos>": 0, "<mask>": 1})
         made = make("denoise", words, density=0.0)

@@ -48,6 +48,8 @@ SCOPE = Constants(
         ("$(x.dtype)", "float32"),
         ("$(t.shape[1] // 2 + 1)", symbol("T") // 2 + 1),
         ("$(norm['eps'])", 1e-5),
+        ("$(norm.eps)", 1e-5),
+        ("$('eps' in norm and 'momentum' not in norm)", True),
         ("$(round_to(61, 8))", 64),
         ("$(round_to(10.4, 8))", 16),
         ("$(ceil(2.1) + floor(2.9) + round(2.5))", 7),

@@ -14,11 +14,11 @@ from specdl.ir.program import same_layers
 from specdl.source import parse_text
 from specdl.spec.binding import Unbindable, bind_text
 from specdl.spec.single import single_file
-from tests.conftest import CASES, SPECS, compiled
+from tests.conftest import CASES, SPECS, compiled, shipped_specs
 
 KINDS = ("language", "elaborate", "diagrams", "models", "imports")
 RIGHT = [
-    *sorted(SPECS.rglob("*.yaml")),
+    *shipped_specs(),
     *(path for kind in KINDS for pattern in ("*.yaml", "*/spec.yaml") for path in sorted((CASES / kind).glob(pattern))),
 ]
 TWO_OF_ONE_NAME = {"transitive"}

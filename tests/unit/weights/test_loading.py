@@ -203,6 +203,29 @@ def test_torchvisions_checkpoint_needs_no_rules(tmp_path: Path) -> None:
     assert all(torch.equal(value, ours.state_dict()[name]) for name, value in theirs.state_dict().items())
 
 
+OFFERED = 'weights: {rename: {"module.*": "*"}, ignore: ["clock"]}\n'
+
+
+def test_rules_without_a_file_are_for_who_names_one(tmp_path: Path) -> None:
+    """They need not fit, unless the file is named beside them: a checkpoint may have one form or another."""
+    base = specdl.load(write(tmp_path, OFFERED))
+    base.module()  # nothing is loaded
+    state = base.module().state_dict()
+    save_file(state, tmp_path / "plain.safetensors")
+    save_file({f"module.{key}": value for key, value in state.items()}, tmp_path / "module.safetensors")
+    for name in ("plain", "module"):
+        mine = tmp_path / "mine.yaml"
+        mine.write_text(f"extends: spec.yaml\nweights: {{load: {name}.safetensors}}\n", encoding="utf-8")
+        found = specdl.load(mine).module().state_dict()
+        assert all(torch.equal(value, found[key]) for key, value in state.items())
+        file = str(tmp_path / f"{name}.safetensors")
+        found = specdl.load(tmp_path / "spec.yaml", overrides={"weights.load": file}).module().state_dict()
+        assert all(torch.equal(value, found[key]) for key, value in state.items())
+    beside = write(tmp_path, OFFERED.replace("{rename", "{load: module.safetensors, rename"))
+    with pytest.raises(SpecError, match="`ignore` of `clock` fits nothing"):
+        specdl.load(beside).module()
+
+
 def test_gpt2s_turned_matrices_load_by_the_specs_rules(tmp_path: Path) -> None:
     """A linear layer that the other program stores turned, and a tied head without a key of its own."""
     spec = (

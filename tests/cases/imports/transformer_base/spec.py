@@ -94,7 +94,7 @@ class Sinusoidal(nn.Module):
 
 
 class AttentionLayer(nn.Module):
-    """The block `attention_layer`."""
+    """[N, S, 512], [N, S] bool -> [N, S, 512]"""
 
     def __init__(self):
         super().__init__()
@@ -104,10 +104,10 @@ class AttentionLayer(nn.Module):
         self.attention = ScaledDotProductAttention(heads=8, dropout=0.1)
         self.out = nn.Linear(512, 512)
 
-    def forward(self, x, memory, mask):
+    def forward(self, x, mask):
         query = self.query(x)
-        key = self.key(memory)
-        value = self.value(memory)
+        key = self.key(x)
+        value = self.value(x)
         x = self.attention(query, key, value, mask)
         return self.out(x)
 
@@ -141,7 +141,7 @@ class EncoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(512)
 
     def forward(self, x, mask):
-        y = self.self_attention(x, x, mask)
+        y = self.self_attention(x, mask)
         y = self.dropout(y)
         x = y + x
         norm1 = self.norm1(x)
@@ -152,7 +152,7 @@ class EncoderLayer(nn.Module):
 
 
 class AttentionLayer2(nn.Module):
-    """[N, T, 512], [N, T, 512] -> [N, T, 512]"""
+    """[N, T, 512] -> [N, T, 512]"""
 
     def __init__(self):
         super().__init__()
@@ -162,11 +162,30 @@ class AttentionLayer2(nn.Module):
         self.attention = ScaledDotProductAttention(heads=8, causal=True, dropout=0.1)
         self.out = nn.Linear(512, 512)
 
-    def forward(self, x, memory):
+    def forward(self, x):
+        query = self.query(x)
+        key = self.key(x)
+        value = self.value(x)
+        x = self.attention(query, key, value)
+        return self.out(x)
+
+
+class AttentionLayer3(nn.Module):
+    """[N, T, 512], [N, S, 512], [N, S] bool -> [N, T, 512]"""
+
+    def __init__(self):
+        super().__init__()
+        self.query = nn.Linear(512, 512)
+        self.key = nn.Linear(512, 512)
+        self.value = nn.Linear(512, 512)
+        self.attention = ScaledDotProductAttention(heads=8, dropout=0.1)
+        self.out = nn.Linear(512, 512)
+
+    def forward(self, x, memory, mask):
         query = self.query(x)
         key = self.key(memory)
         value = self.value(memory)
-        x = self.attention(query, key, value)
+        x = self.attention(query, key, value, mask)
         return self.out(x)
 
 
@@ -178,7 +197,7 @@ class DecoderLayer(nn.Module):
         self.self_attention = AttentionLayer2()
         self.dropout = nn.Dropout(0.1)
         self.norm1 = nn.LayerNorm(512)
-        self.cross_attention = AttentionLayer()
+        self.cross_attention = AttentionLayer3()
         self.dropout_2 = nn.Dropout(0.1)
         self.norm2 = nn.LayerNorm(512)
         self.feed_forward = FeedForward()
@@ -186,7 +205,7 @@ class DecoderLayer(nn.Module):
         self.norm3 = nn.LayerNorm(512)
 
     def forward(self, y, memory, memory_mask):
-        x = self.self_attention(y, y)
+        x = self.self_attention(y)
         x = self.dropout(x)
         x = x + y
         norm1 = self.norm1(x)
