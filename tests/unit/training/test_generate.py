@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from specdl.data.tokenizers.kinds import Bytes, Characters
 from specdl.data.tokenizers.base import Limits
+from specdl.data.tokenizers.kinds import Bytes, Characters
 from specdl.diagnostics import SpecError
 from specdl.training.evaluate import load_network
 from specdl.training.generate import Generator, Options, _Reader, of_run
