@@ -75,17 +75,20 @@ class TextInference:
             fields[name] = strings([text.split() for text in given]) if name in self.split else Strings(given)
         for step in self.steps:
             step.run(fields, torch.Generator())
-        if self.kind == "next_token":
-            fields = {name: self._open(column) for name, column in fields.items()}
+        fields = {name: self._open(column) if self._goes_on(name) else column for name, column in fields.items()}
         for name, most in self.longest.items():
-            fields[name] = self._limited(fields[name], most, texts)
+            fields[name] = self._limited(name, fields[name], most, texts)
         return fields
 
-    def _limited(self, column: Any, most: int, texts: Sequence[Sequence[str]]) -> Any:
+    def _goes_on(self, name: str) -> bool:
+        """Whether the network goes on with the tokens of a field; what its encoder reads is whole."""
+        return self.kind == "next_token" and (self.continues is None or self.continues.input == name)
+
+    def _limited(self, name: str, column: Any, most: int, texts: Sequence[Sequence[str]]) -> Any:
         """Tokens that the network takes: the last ones, where it goes on from them. Raises `SpecError` for too many."""
         if not isinstance(column, Ragged):
             return column
-        if self.kind == "next_token":
+        if self._goes_on(name):
             return column.limited(most, end=False)
         for text, length in zip(texts, column.lengths.tolist(), strict=True):
             if length > most:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from specdl.data.tokenizers.base import Limits
 from specdl.data.tokenizers.kinds import Bytes, Characters
 from specdl.diagnostics import SpecError
 from specdl.training.evaluate import load_network
@@ -106,6 +107,9 @@ def test_an_answer_begins_as_the_decoder_learned_it(folder: Path, runs: dict[str
     inference = inference_of_run(model, runs["translation"])
     columns = inference.columns([["one dog ran", ""]])  # type: ignore[union-attr,arg-type]
     source = columns["source"].row(0)[None]
+    # The encoder reads a text as it did in training, with the token that ends it; only the answer is open.
+    assert source.tolist() == [writer.tokenizer.encode(["one dog ran"], Limits()).tokens.row(0).tolist()]
+    assert source[0, -1] == vocabulary.roles["eos"]
     begin = torch.tensor([[vocabulary.roles["bos"]]])
     with torch.inference_mode():
         scores = network(source=source, source_mask=torch.ones_like(source, dtype=torch.bool), target=begin)[0, -1]
