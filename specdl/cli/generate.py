@@ -79,35 +79,37 @@ def command(
     texts = [sys.stdin.read() if prompt == "-" else prompt for prompt in prompts or ("",)]
     rows = []
     for at, prompt in enumerate(texts):
-        if at and not as_json:
+        if at and not as_json and not generator.answers:
             click.echo()
-        made = _write(generator, prompt, options, as_json)
+        made = generator(prompt, options) if as_json else _write(generator, prompt, options, named=len(texts) > 1)
         rows.append(
             {
                 "prompt": prompt,
                 "text": made.text,
                 "tokens": made.tokens,
                 "ended": made.ended,
-                **({"seed": made.seed} if made.score is None else {"score": made.score}),
+                **({} if made.seed is None else {"seed": made.seed}),
+                **({} if made.score is None else {"score": made.score}),
             }
         )
     if as_json:
         print_json({"run": source, "texts": rows})
 
 
-def _write(generator: Generator, prompt: str, options: Options, as_json: bool) -> Generation:
-    """Writes one text, on the way to the terminal unless it becomes JSON."""
-    if as_json:
-        return generator(prompt, options)
+def _write(generator: Generator, prompt: str, options: Options, *, named: bool) -> Generation:
+    """Writes one text as it comes. What is answered stands before the answer where there are several (`named`)."""
     made = generator.stream(prompt, options)
-    click.echo("" if generator.answers else prompt, nl=False)
+    begin = prompt if not generator.answers else f"{prompt.strip()} → " if named else ""
+    click.echo(begin, nl=False)
     for part in made:
         click.echo(part, nl=False)
         sys.stdout.flush()
     click.echo()
     speed = len(made.tokens) / made.seconds if made.seconds else 0.0
-    drawn = f"score {made.score:.4f}" if made.score is not None else f"seed {made.seed}"
-    click.echo(f"[{len(made.tokens)} tokens, {speed:.0f} a second, {drawn}]", err=True)
+    words = [f"{len(made.tokens)} tokens", f"{speed:.0f} a second"]
+    words += [] if made.seed is None else [f"seed {made.seed}"]
+    words += [] if made.score is None else [f"score {made.score:.4f}"]
+    click.echo(f"[{', '.join(words)}]", err=True)
     return made
 
 

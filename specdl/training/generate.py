@@ -50,7 +50,8 @@ class Generation:
 
     Then `tokens` and `text` are what was written, and `ended` says why it ended: at the token that ends a text
     (`end`), before a text to stop at (`stop`), or because it is long enough (`length`). `score` is that of the best
-    beam, `seed` that of the draws, `seconds` the time since the first token was asked for.
+    beam, `seed` that of the draws, None where nothing is drawn, and `seconds` the time since the first token was asked
+    for.
     """
 
     seed: int | None
@@ -105,7 +106,7 @@ class Generator:
         options = options or Options()
         begin, fixed = self._begin(prompt)
         made = Generation(None)
-        if options.beam is None:
+        if options.beam is None and self._temperature(options) > 0:
             made.seed = secrets.randbelow(2**31) if options.seed is None else options.seed
         made.parts = self._parts(made, options, begin, fixed)
         return made
@@ -141,12 +142,14 @@ class Generator:
             best = search(speaker, begin, most, options.beam, ends)[0]
             made.score = best.score
             return iter(best.tokens)
-        assert made.seed is not None
-        temperature = options.temperature
-        if temperature is None:
-            temperature = 0.0 if self.answers else TEMPERATURE
-        choice = Choice(temperature, options.top_k, options.top_p)
-        return write(speaker, begin, most, choice, torch.Generator().manual_seed(made.seed), ends)
+        choice = Choice(self._temperature(options), options.top_k, options.top_p)
+        return write(speaker, begin, most, choice, torch.Generator().manual_seed(made.seed or 0), ends)
+
+    def _temperature(self, options: Options) -> float:
+        """That of the options, or what suits the network."""
+        if options.temperature is not None:
+            return options.temperature
+        return 0.0 if self.answers else TEMPERATURE
 
     def _begin(self, prompt: str) -> tuple[Tensor, dict[str, Tensor]]:
         """The tokens `[1, T]` that are there at first, and the inputs that stay the same."""
