@@ -114,8 +114,8 @@ def tensors(name: str) -> dict[str, torch.Tensor]:
         "input_ids": tokens,
         "token_type_ids": kinds,
         "attention_mask": mask,
-        "label": label,
-        "next_sentence_label": follows,
+        "labels": label,
+        "follows": follows,
     }
 
 
