@@ -35,6 +35,27 @@ def soft_labels(program: Program) -> frozenset[str]:
     return frozenset(found)
 
 
+def compared(program: Program) -> tuple[tuple[str, str], ...]:
+    """The outputs of the first network that losses compare with fields, each with its field."""
+    from specdl.objectives.losses import Loss
+
+    found: list[tuple[str, str]] = []
+    for step in program.steps:
+        function = program.functions.get(step.function)
+        if function is None:
+            continue
+        fields = {value.name for value in function.inputs}
+        outputs: dict[str, str] = {}
+        for node in function.nodes:
+            if node.network == next(iter(program.networks)):
+                outputs.update(zip(node.outputs, program.main.output_names, strict=False))
+            elif isinstance(node.callee, Loss) and len(node.inputs) == 2:
+                scores, target = node.inputs
+                if scores in outputs and target in fields:
+                    found.append((outputs[str(scores)], str(target)))
+    return tuple(found)
+
+
 def as_indices(type: TensorType) -> TensorType:
     """The type of a soft label's likeliest class."""
     return TensorType((type.shape[0], *type.shape[2:]), "int64")

@@ -59,6 +59,8 @@ class TextInference:
     longest: Mapping[str, int] = field(default_factory=dict)
     ragged: Mapping[str, int | float] = field(default_factory=dict)
     continues: Continuation | None = None
+    said: str | None = None
+    """The output that tells it; the last one unless named."""
 
     @property
     def complete(self) -> bool:
@@ -137,6 +139,7 @@ class TextInference:
             "objectives": [dict(item) for item in self.objectives],
             "padding": dict(self.ragged),
             **({} if self.continues is None else {"continues": asdict(self.continues)}),
+            **({} if self.said is None else {"said": self.said}),
         }
 
     def text(self) -> str:
@@ -214,6 +217,7 @@ def from_json(data: Any, folder: Path) -> TextInference:
             dict(data["longest"]),
             dict(data.get("padding", {})),
             None if data.get("continues") is None else Continuation(**data["continues"]),
+            data.get("said"),
         )
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise ValueError(f"it lacks, or holds a wrong, {error}") from error

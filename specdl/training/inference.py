@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from specdl.analysis.soft_labels import soft_labels
+from specdl.analysis.soft_labels import compared, soft_labels
 from specdl.data.images import is_image
 from specdl.data.inference import FILE, KEY, Inference, Kind, from_json, steps_for
 from specdl.data.pipeline import Step
@@ -90,15 +90,24 @@ def _text_inference(
     label = label_field(model.input_names, data.fields)
     if label in {entry.outputs[0] for entry in data.transforms if isinstance(entry.transform, Tokenize)}:
         label = None if isinstance(makers[str(label)], Tokenize) else label  # the other text of a pair is no label
+    pairs = compared(model.program)
+    if label is None:  # of several, the tokens that it learned to say
+        said = [field for _, field in pairs if isinstance(makers.get(field), (MaskTokens, NextToken, ShiftRight))]
+        label = said[0] if len(said) == 1 else None
     grows = _grows(data, label)
-    inputs = [name for name in model.input_names if name in data.fields]
+    untold = {
+        value.name
+        for value in model.program.main.inputs
+        if value.optional and not _told(steps_to(_fields([value.name], data), steps)[1], data)
+    }
+    inputs = [name for name in model.input_names if name in data.fields and name not in untold]
     needed, sources = steps_to(_fields(inputs, data), steps)
     if grows in inputs and not all(name in data.raw for name in sources):  # a decoder's own words come from training
         inputs = [name for name in inputs if name not in (grows, f"{grows}_mask", f"{grows}_length")]
         needed, sources = steps_to(_fields(inputs, data), steps)
     at_hand = {at for at, entry in enumerate(data.transforms) if entry.tokenizer in tokenizers}
     made = {entry.tokenizer for entry in data.transforms if isinstance(entry.transform, Tokenize)}
-    if not sources or not all(name in data.raw and data.raw[name].text for name in sources) or not made <= at_hand:
+    if not sources or not _told(sources, data) or not made <= at_hand:
         return None
     files = tokenizer_files(data)
     names = {**{name: found for name in data.raw if (found := data.source.real_classes(name))}, **(classes or {})}
@@ -119,7 +128,13 @@ def _text_inference(
         longest=_bounds(model, [name for name in inputs if name not in data.brought]),
         ragged=data.paddings,
         continues=_continuation(makers.get(label or ""), grows, model.input_names, tokenizers, spoken),
+        said=next((name for name, field in pairs if field == label and name != model.output_names[-1]), None),
     )
+
+
+def _told(sources: Collection[str], data: Data) -> bool:
+    """Whether fields are texts of the data, which are all that there is of a text in use."""
+    return all(name in data.raw and data.raw[name].text for name in sources)
 
 
 def _fields(inputs: Collection[str], data: Data) -> list[str]:

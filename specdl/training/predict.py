@@ -96,14 +96,15 @@ def _predictor(
 ) -> Predictor | TextPredictor:
     found = _require(inference, model)
     if isinstance(found, TextInference):
-        return TextPredictor(lambda inputs: _last(network, **inputs), found)
-    return Predictor(lambda batch: _last(network, batch), found)
+        at = -1 if found.said is None else model.output_names.index(found.said)
+        return TextPredictor(lambda inputs: _output(network, at, **inputs), found)
+    return Predictor(lambda batch: _output(network, -1, batch), found)
 
 
-def _last(network: torch.nn.Module, *inputs: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
+def _output(network: torch.nn.Module, at: int, *inputs: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
         output = network(*inputs, **named)
-    found: torch.Tensor = output[-1] if isinstance(output, (tuple, list)) else output
+    found: torch.Tensor = output[at] if isinstance(output, (tuple, list)) else output
     return found
 
 
@@ -124,14 +125,19 @@ def of_onnx(path: str | Path) -> Predictor | TextPredictor:
     if set(names) != set(wanted):
         told = ", ".join(f"`{name}`" for name in wanted)
         message = f"`{path}` has the inputs {', '.join(names)}, its metadata says {told}"
-        raise SpecError([Diagnostic("E0621", message)])
+        more = [name for name in names if name not in wanted]
+        help = f"export it with {' '.join(f'`--without {name}`' for name in more)}" if more else None
+        raise SpecError([Diagnostic("E0621", message, help=help)])
+    said = inference.said if isinstance(inference, TextInference) else None
+    outputs = [value.name for value in session.get_outputs()]
+    at = -1 if said is None else outputs.index(said)
 
     def run(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         try:
-            outputs = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+            found = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
         except Exception as error:
             raise SpecError([Diagnostic("E0622", f"ONNX Runtime can't run `{path}`: {error}")]) from error
-        return torch.from_numpy(outputs[-1])
+        return torch.from_numpy(found[at])
 
     if isinstance(inference, TextInference):
         return TextPredictor(run, inference)

@@ -12,8 +12,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from specdl.api import Model, compile_source
+from specdl.api import Model, compile_source, load
 from specdl.data.examples import Budget, Examples
+from specdl.data.text_inference import TextInference
 from specdl.diagnostics import SpecError
 from specdl.source import parse_text
 from specdl.training.errors import Interrupted
@@ -24,6 +25,7 @@ from specdl.training.loop import train
 from specdl.training.predict import of_onnx, of_run
 from specdl.training.predict_text import TextPredictor
 from specdl.training.progress import Silent
+from tests.conftest import SPECS
 from tests.unit.training.test_loop import StopAt, rows, weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard", "ignore::DeprecationWarning:torch")
@@ -528,6 +530,30 @@ def test_masks_are_filled_in(folder: Path, tmp_path: Path) -> None:
         assert all(len(guesses) == 2 for _, guesses in said.tokens)
         with pytest.raises(SpecError, match="has no `<mask>`"):
             predictor(["the cat"])
+
+
+def test_bert_fills_masks_in_though_it_learned_two_tasks(folder: Path, tmp_path: Path) -> None:
+    """Its first output is compared with hidden tokens; no text tells which of two sentences a token is of."""
+    small = {"vocabulary": 100, "width": 32, "layers": 1, "heads": 2, "hidden": 32, "length": 32}
+    settings: dict[str, Any] = {f"params.{key}": value for key, value in small.items()}
+    settings |= {"params.files": str(folder / "corpus.txt"), "data.batch_size": 8, "train": {"max_steps": 3}}
+    model = load(SPECS / "text" / "bert.yaml", None, settings)
+    train(model, folder=tmp_path / "run", progress=Silent())
+    inference = inference_of_run(model, tmp_path / "run")
+    assert isinstance(inference, TextInference)
+    assert (inference.kind, inference.inputs) == ("masked_token", ("input_ids", "attention_mask"))
+    assert inference.said == "prediction_logits"
+    module = load_network(model, tmp_path / "run")
+    model.export_onnx(tmp_path / "x.onnx", module, inference=inference, without=["token_type_ids"])
+    text = "the [MASK] sat on a mat"
+    one, other = (predictor([text])[0] for predictor in (of_run(model, tmp_path / "run"), of_onnx(tmp_path / "x.onnx")))
+    assert len(one.output) == len(other.output)
+    assert one.output.shape[1] == 100
+    assert [place for place, _ in one.tokens] == ["2"]  # behind [CLS] and `the`
+    torch.testing.assert_close(one.output, other.output, rtol=1e-4, atol=1e-4)  # ONNX Runtime adds in another order
+    model.export_onnx(tmp_path / "all.onnx", module, inference=inference)
+    with pytest.raises(SpecError, match=r"(?s)E0621.*--without token_type_ids"):
+        of_onnx(tmp_path / "all.onnx")
 
 
 def exported(text: str, folder: Path, path: Path) -> Any:
