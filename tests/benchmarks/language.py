@@ -239,8 +239,8 @@ def bert(job: Job) -> tuple[nn.Module, Loss]:
                 input_ids=batch["input_ids"],
                 token_type_ids=batch["token_type_ids"],
                 attention_mask=batch["attention_mask"],
-                labels=batch["label"],
-                next_sentence_label=batch["next_sentence_label"],
+                labels=batch["labels"],
+                next_sentence_label=batch["follows"],
             ).loss
         ),
     )
