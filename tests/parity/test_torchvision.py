@@ -124,7 +124,9 @@ def test_onnx_equals_torchvision(name: str, tmp_path: Path) -> None:
     file = tmp_path / "model.onnx"
     file.write_bytes(emit_onnx(model.program, state).SerializeToString())
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    image = torch.randn(3, 3, 224, 224)
+    size = model.program.main.inputs[0].type.shape[-1]  # EfficientNet-B4 takes 380
+    assert isinstance(size, int)
+    image = torch.randn(3, 3, size, size)
     with torch.no_grad():
         expected = theirs(image)
     (found,) = session.run(None, {"image": image.numpy()})
