@@ -24,7 +24,7 @@ from specdl.yaml_mistakes import yaml_mistake
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_NODES = 100_000
-MAX_DIGITS = 1_000  # Python refuses to print integers of more than 4,300; what is longer stays a word
+MAX_DIGITS = 250  # an integer of so many digits fits into a float, hexadecimal ones too; what is longer stays a word
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

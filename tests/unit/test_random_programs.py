@@ -425,12 +425,18 @@ def check(inputs: dict[str, Any], layers: list[Entry], outputs: list[str] | None
         model.export_onnx(Path(folder) / "model.onnx", module.eval(), verify=True)
 
 
+# PyTorch copies the input of a convolution with an even kernel and `padding: same`, and warns of it.
+evenly = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+
+
+@evenly
 @settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(programs())
 def test_a_random_program_is_the_same_everywhere(program: dict[str, Any]) -> None:
     check(**program)
 
 
+@evenly
 @pytest.mark.slow
 @settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(programs())
