@@ -104,32 +104,25 @@ class ContinuedPositions(Past, nn.Module):
         return torch.arange(start, self.seen, device=x.device)
 
 
-class ContinuedRelativePositionBias(Past, RelativePositionBias):
-    """The bias of a piece's queries to all keys so far: positions `[T]` -> `[1, heads, T, S]`."""
+class ContinuedBias(Past):
+    """Beside a bias of attention scores: positions `[T]` of a piece -> `[1, heads, T, S]`, to all keys so far."""
 
     def forward(self, positions: Tensor, key_positions: Tensor | None = None) -> Tensor:
         keys = self.extended(0, positions, positions.dim() - 1)
         self.seen = keys.shape[-1]
-        return super().forward(positions, keys)
+        return super().forward(positions, keys)  # type: ignore
 
     def reorder(self, rows: Tensor) -> None:
-        """Positions `[T]` are the same for all sequences."""
-        if self.past[0].dim() > 1:
+        if self.past[0].dim() > 1:  # positions `[T]` are the same for all sequences
             super().reorder(rows)
 
 
-class ContinuedAlibi(Past, Alibi):
-    """The bias of a piece's queries to all keys so far: positions `[T]` -> `[1, heads, T, S]`."""
+class ContinuedRelativePositionBias(ContinuedBias, RelativePositionBias):
+    """T5's bias, piece by piece."""
 
-    def forward(self, positions: Tensor, key_positions: Tensor | None = None) -> Tensor:
-        keys = self.extended(0, positions, positions.dim() - 1)
-        self.seen = keys.shape[-1]
-        return super().forward(positions, keys)
 
-    def reorder(self, rows: Tensor) -> None:
-        """Positions `[T]` are the same for all sequences."""
-        if self.past[0].dim() > 1:
-            super().reorder(rows)
+class ContinuedAlibi(ContinuedBias, Alibi):
+    """ALiBi, piece by piece."""
 
 
 class ContinuedRecurrent(Past):

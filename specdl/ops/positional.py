@@ -382,6 +382,9 @@ class RotaryEmbedding(Op):
 # ---- biases of attention -----------------------------------------------------------------------------
 
 
+_CONTINUING = ("continued.Past", "continued.ContinuedBias")
+
+
 class _PairBias(Op):
     """Base of what adds a number to the score of each query and key, by their positions."""
 
@@ -501,7 +504,7 @@ class RelativePositionBias(_PairBias):
 class _ContinuedRelativePositionBias(Continued, RelativePositionBias):
     support: ClassVar[tuple[str, ...]] = (
         *RelativePositionBias.support,
-        "continued.Past",
+        *_CONTINUING,
         "continued.ContinuedRelativePositionBias",
     )
 
@@ -542,7 +545,7 @@ class Alibi(_PairBias):
 
 
 class _ContinuedAlibi(Continued, Alibi):
-    support: ClassVar[tuple[str, ...]] = (*Alibi.support, "continued.Past", "continued.ContinuedAlibi")
+    support: ClassVar[tuple[str, ...]] = (*Alibi.support, *_CONTINUING, "continued.ContinuedAlibi")
 
 
 OPS: tuple[type[Op], ...] = (
