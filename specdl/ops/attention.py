@@ -272,7 +272,7 @@ class Attention(Op):
 def _static(type: TensorType, position: int) -> int:
     """The number of features of an input."""
     if not isinstance(type.shape[-1], int):
-        raise TypeRuleError(f"the features of {type} must be known when the spec is compiled", input=position)
+        raise TypeRuleError(f"needs the features of {type} when the spec is compiled", input=position)
     return type.shape[-1]
 
 

@@ -261,7 +261,7 @@ def require_float32(x: TensorType) -> None:
 def require_static(size: Dim, what: str) -> int:
     """The size as a number; weights can't depend on a size that is only known at run time."""
     if not isinstance(size, int):
-        raise TypeRuleError(f"{what} must be known when the spec is compiled, but is `{size}`", input=0)
+        raise TypeRuleError(f"needs {what} when the spec is compiled, but that is `{size}`", input=0)
     return size
 
 

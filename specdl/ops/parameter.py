@@ -47,9 +47,7 @@ class _Stored(Op):
     def _static(self) -> tuple[int, ...]:
         for size in self.shape:
             if not isinstance(size, int):
-                raise TypeRuleError(
-                    f"its size must be known when the spec is compiled, but is `{size}`", argument="shape"
-                )
+                raise TypeRuleError(f"needs its size when the spec is compiled, but that is `{size}`", argument="shape")
         return tuple(size for size in self.shape if isinstance(size, int))
 
     def weights(self, *types: TensorType) -> tuple[Weight, ...]:

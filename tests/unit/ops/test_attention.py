@@ -137,7 +137,7 @@ def test_symbolic_sizes() -> None:
         ),
         ({"heads": 8}, [(BATCH, T, 32), (BATCH, S, 32), (BATCH, T, 32)], "a value for each key", ""),
         ({"heads": 8}, [(2, 4, 32), (3, 4, 32), (3, 4, 32)], "one batch", ""),
-        ({"heads": 8}, [(BATCH, T, T)] * 3, "must be known", ""),
+        ({"heads": 8}, [(BATCH, T, T)] * 3, "when the spec is compiled", ""),
     ],
 )
 def test_refused(arguments: dict[str, Any], types: list[tuple[Any, ...]], message: str, help: str) -> None:

@@ -97,7 +97,7 @@ def test_an_initializer_for_matrices_needs_one() -> None:
 
 
 def test_a_shape_must_be_known() -> None:
-    with pytest.raises(TypeRuleError, match="must be known"):
+    with pytest.raises(TypeRuleError, match="when the spec is compiled"):
         Parameter(shape=(symbol("T"),)).infer()
 
 

@@ -136,7 +136,7 @@ def test_symbolic_sizes(op: Op, shape: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize(
     ("op", "shape", "message"),
     [
-        (Squeeze(dim=1), (BATCH, T), "must be known"),
+        (Squeeze(dim=1), (BATCH, T), "when the spec is compiled"),
         (Chunk(chunks=2), (BATCH, 8), "may not divide"),
         (Chunk(chunks=2, dim=1), (BATCH, T), "may not divide"),
         (Split(split_size_or_sections=2, dim=1), (BATCH, T), "number of pieces"),
