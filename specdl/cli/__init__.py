@@ -118,7 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
             if stream is not None:
                 stream.flush()
         except OSError as error:
-            code = _unwritable(error)
+            code = _unwritable(error, told=code == 4)  # what was buffered fails a second time
     sys.exit(code)
 
 
@@ -157,9 +157,9 @@ def _answer(arguments: list[str] | None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _unwritable(error: OSError) -> int:
+def _unwritable(error: OSError, *, told: bool = False) -> int:
     """The exit code after an output could not be written, once that was said and the buffers lead nowhere."""
-    if error.errno != errno.EPIPE:
+    if error.errno != errno.EPIPE and not told:
         with contextlib.suppress(OSError):
             click.echo(f"error: can't write the output: {error.strerror}", err=True)
     for descriptor in (1, 2):

@@ -91,8 +91,12 @@ class TestStreams:
         os.close(writer)
         assert (done.returncode, done.stderr) == (141, b"")
 
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
     @pytest.mark.parametrize("words", [("summary", "tiny.yaml"), ("eject", "tiny.yaml"), ("--help",)])
-    def test_a_full_disk_behind_stdout(self, words: tuple[str, ...]) -> None:
+    def test_a_full_disk_behind_stdout(
+        self, words: tuple[str, ...], unbuffered: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
         with Path("/dev/full").open("wb") as full:
             done = self.run(*words, stdout=full.fileno())
         assert done.returncode == 4
