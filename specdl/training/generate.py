@@ -25,7 +25,7 @@ from specdl.training.decoding import Choice, search, write
 from specdl.training.evaluate import load_network
 from specdl.training.inference import inference_of, inference_of_run
 from specdl.training.model import Model
-from specdl.training.speaker import Grows, Pieces, Whole, cut, in_pieces
+from specdl.training.speaker import GrowingInputs, Pieces, Whole, cut, in_pieces
 
 TEMPERATURE = 0.8
 """Of a network that goes on with a text; one that answers takes the likeliest tokens."""
@@ -258,7 +258,7 @@ class _Reader:
 
 def _inputs(
     model: Model, inference: TextInference, continues: Continuation
-) -> tuple[Grows, tuple[str, ...], int | None]:
+) -> tuple[GrowingInputs, tuple[str, ...], int | None]:
     """The inputs that grow with the text, those that stay the same, and how many tokens the network takes.
 
     Raises `SpecError` where another input would have to grow.
@@ -285,7 +285,7 @@ def _inputs(
             raise _refused(f"nothing says what its input `{name}` is for tokens that it writes itself")
     bound = extent(size)[1]
     limit = None if bound == float("inf") else int(bound)
-    return Grows(continues.input, tuple(masks), length), tuple(fixed), limit
+    return GrowingInputs(continues.input, tuple(masks), length), tuple(fixed), limit
 
 
 def of_run(model: Model, folder: str | Path, *, cache: bool = True) -> Generator:

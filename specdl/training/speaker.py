@@ -18,7 +18,7 @@ from specdl.passes.piecewise import NotPiecewise, Obstacle, Piecewise, piecewise
 
 
 @dataclass(frozen=True, slots=True)
-class Grows:
+class GrowingInputs:
     """The inputs of a network that grow with a text: its tokens, masks that are true at each of them, its length."""
 
     sequence: str
@@ -33,7 +33,7 @@ class Grows:
 class _Base:
     """What both kinds share. `limit` is how many tokens the network takes."""
 
-    def __init__(self, network: nn.Module, grows: Grows, limit: int | None) -> None:
+    def __init__(self, network: nn.Module, grows: GrowingInputs, limit: int | None) -> None:
         self.network, self.grows, self.limit = network, grows, limit
         self.fixed: dict[str, Tensor] = {}
 
@@ -73,7 +73,7 @@ class Whole(_Base):
 class Pieces(_Base):
     """Works out the new tokens alone. Of a text longer than the network takes, the last part is worked out anew."""
 
-    def __init__(self, network: nn.Module, grows: Grows, limit: int | None, once: Iterable[str]) -> None:
+    def __init__(self, network: nn.Module, grows: GrowingInputs, limit: int | None, once: Iterable[str]) -> None:
         super().__init__(network, grows, limit)
         self.keeping: list[Any] = [module for module in network.modules() if _keeps(module)]
         self.remembered = [found for path in once if (found := _remember(network, path)) is not None]
@@ -135,7 +135,7 @@ def _remember(network: nn.Module, path: str) -> list[Any] | None:
     return found
 
 
-def cut(program: Program, grows: Grows, fixed: Collection[str]) -> Piecewise | Obstacle:
+def cut(program: Program, grows: GrowingInputs, fixed: Collection[str]) -> Piecewise | Obstacle:
     """The program for pieces of the inputs that grow; what stands in the way, where it can't be."""
     given = {*grows.names(), *fixed}
     absent = [value.name for value in program.main.inputs if value.optional and value.name not in given]
@@ -155,4 +155,4 @@ def in_pieces(made: Piecewise, network: nn.Module) -> nn.Module:
     return module
 
 
-__all__ = ["Grows", "Pieces", "Whole", "cut", "in_pieces"]
+__all__ = ["GrowingInputs", "Pieces", "Whole", "cut", "in_pieces"]

@@ -288,7 +288,7 @@ def specdl_writes(cache: bool, written: int) -> Numbers:
     import specdl
     from specdl.passes.piecewise import Piecewise
     from specdl.training.decoding import Choice, write
-    from specdl.training.speaker import Grows, Pieces, Whole, cut, in_pieces
+    from specdl.training.speaker import GrowingInputs, Pieces, Whole, cut, in_pieces
 
     params = dict(zip(("vocabulary", "length", "width", "layers", "heads"), WRITER.values(), strict=True))
     model = specdl.load(ROOT / "specs/text/gpt2.yaml", None, {f"params.{key}": value for key, value in params.items()})
@@ -297,7 +297,7 @@ def specdl_writes(cache: bool, written: int) -> Numbers:
     module.load_state_dict(
         {key: value.T if key.endswith(turned) else value for key, value in reference().state_dict().items()}
     )
-    grows = Grows("tokens")
+    grows = GrowingInputs("tokens")
     made = cut(model.program, grows, ())
     assert isinstance(made, Piecewise)
     speaker = Pieces(in_pieces(made, module), grows, made.limit, made.once) if cache else Whole(module, grows, None)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from specdl.passes.piecewise import Piecewise
 from specdl.training.decoding import Choice, search, write
-from specdl.training.speaker import Grows, Pieces, Whole, cut, in_pieces
+from specdl.training.speaker import GrowingInputs, Pieces, Whole, cut, in_pieces
 from tests.parity.language import CASES, saved
 
 pytest.importorskip("transformers", reason="the `dev` extra installs it")
@@ -49,7 +49,7 @@ def check(name: str, folder: Path, begin: list[int], fixed: dict[str, Tensor], *
     reference: Any = spread(case.theirs())
     model = case.small(**{"weights.load": str(saved(reference, folder / "theirs.safetensors"))})
     module = model.module().eval()
-    grows = Grows(str(case.causal))
+    grows = GrowingInputs(str(case.causal))
     made = cut(model.program, grows, fixed)
     assert isinstance(made, Piecewise)
     options = {"max_new_tokens": MOST, "do_sample": False, "eos_token_id": END, "pad_token_id": END}
